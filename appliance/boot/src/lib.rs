@@ -1,0 +1,1 @@
+//! PID 1: devices, partitions, seed volume, sandboxes, supervision, watchdog, console page.

@@ -1,0 +1,1 @@
+//! Everything an administrator may do, as typed operations.

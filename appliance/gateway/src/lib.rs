@@ -1,0 +1,1 @@
+//! The SMTP listener's policy, the pipeline, the queue and delivery.

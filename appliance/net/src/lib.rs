@@ -1,0 +1,1 @@
+//! A TCP/IP server in user space: frames to byte streams.

@@ -1,0 +1,1 @@
+//! The durable store: spool, queue, event log and configuration in one redb database.

@@ -1,0 +1,3 @@
+//! The only unsafe code: packet rings, descriptor passing, memory, sandboxes, mounts, reboot.
+
+pub mod status;

@@ -1,0 +1,3 @@
+//! The configuration: types, limits, validation, schema, import and export.
+
+pub mod name;

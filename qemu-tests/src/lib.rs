@@ -1,0 +1,1 @@
+//! Boots the image and drives it with real peers.
