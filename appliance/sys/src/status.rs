@@ -16,6 +16,8 @@ pub enum ToRole {
     Ping(u64),
     /// Stop accepting, finish or requeue, commit, flush, say [`FromRole::Stopped`], exit 0.
     Shutdown,
+    /// For the event log, to `gateway` only: a role that died, a limit of PID 1's, as one line.
+    Note(String),
 }
 
 /// From a role to PID 1.
@@ -25,9 +27,15 @@ pub enum FromRole {
     Ready,
     Pong(u64),
     /// The clock was found by SNTP; PID 1 sets the system's and the RTC.
-    SetClock { unix_seconds: i64, nanoseconds: u32 },
+    SetClock {
+        unix_seconds: i64,
+        nanoseconds: u32,
+    },
     /// One labelled line of the console page, such as `("address", "192.0.2.10/24")`; an empty text removes it.
-    Console { label: String, text: String },
+    Console {
+        label: String,
+        text: String,
+    },
     /// Bytes for the kernel's entropy pool, from the seed that the last run stored.
     Entropy([u8; 32]),
     /// An administrator asked for it.
