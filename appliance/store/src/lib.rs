@@ -1,1 +1,22 @@
-//! The durable store: spool, queue, event log and configuration in one redb database.
+//! The durable store: spool, queue, event log, audit log and configuration in one database on a raw
+//! partition or in a file.
+//!
+//! Writes return a [`Pending`]: a future that is also waited for by [`Pending::wait`]; once it says `Ok`,
+//! the write survives a power cut. What waits together is committed together. Reads run on snapshots, on
+//! any thread. The crate reads no clock: every time is a [`Timestamp`] handed in.
+
+mod disk;
+mod error;
+mod id;
+mod limits;
+mod pending;
+
+pub mod log;
+pub mod message;
+pub mod queue;
+
+pub use disk::{Disk, FileDisk, PartitionDisk};
+pub use error::{Resource, StoreError};
+pub use id::{DeliveryId, IdError, MessageId, SessionId, Timestamp};
+pub use limits::Limits;
+pub use pending::Pending;

@@ -1,0 +1,82 @@
+//! A message as it is kept: its envelope and where it came from.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use smtp::{
+    address::{ForwardPath, ReversePath},
+    envelope::{MailParameters, RcptParameters},
+};
+
+use crate::{MessageId, SessionId, Timestamp};
+
+/// Longest name that a peer gave itself in EHLO and that is kept, in bytes (RFC 5321 §4.5.3.1.2).
+pub const HELO_MAX: usize = 255;
+
+/// Everything known of a message but its body and its deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub id: MessageId,
+    pub envelope: Envelope,
+    pub source: Source,
+    pub received_at: Timestamp,
+    /// Bytes of the body as it is stored: header section and text, dots not stuffed.
+    pub size: u64,
+}
+
+/// What the sender said with `MAIL FROM`. The recipients stand in the message's deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    pub from: ReversePath,
+    pub parameters: MailParameters,
+}
+
+/// Where a message came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// From a peer by SMTP.
+    Smtp {
+        session: SessionId,
+        peer: SocketAddr,
+        /// What it called itself, cut to [`HELO_MAX`].
+        helo: Box<str>,
+        /// Whether TLS was on.
+        tls: bool,
+    },
+    /// Written by this appliance, such as a delivery status notification about `about`.
+    Local { about: Option<MessageId> },
+}
+
+/// One recipient of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    pub to: ForwardPath,
+    pub parameters: RcptParameters,
+    pub state: RecipientState,
+}
+
+/// How far a recipient is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RecipientState {
+    /// Not yet delivered; the reply is the last one heard about this recipient, if any.
+    #[default]
+    Waiting,
+    /// The last attempt failed for the moment.
+    Deferred(crate::queue::Reply),
+    /// The next hop took responsibility.
+    Delivered(crate::queue::Reply),
+    /// Given up; the sender was told, unless it did not want to be.
+    Failed(crate::queue::Reply),
+}
+
+impl Recipient {
+    /// A recipient who waits for the first attempt.
+    pub fn new(to: ForwardPath, parameters: RcptParameters) -> Self {
+        Self { to, parameters, state: RecipientState::Waiting }
+    }
+
+    /// Whether an attempt is still to be made.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, RecipientState::Waiting | RecipientState::Deferred(_))
+    }
+}
