@@ -1,0 +1,264 @@
+//! Replies (RFC 5321 §4.2): built by the server, read by the client, both bounded.
+
+use std::fmt::{self, Write as _};
+
+use serde::{Deserialize, Serialize};
+
+/// Octets of one reply line that are read, with its end. RFC 5321 §4.5.3.1.5 says 512; some peers say more.
+pub const REPLY_LINE_MAX: usize = 2048;
+/// Lines of one reply that are read.
+pub const REPLY_LINES_MAX: usize = 100;
+/// Octets of text that we write in one line: RFC 5321 §4.5.3.1.5 less code, enhanced code and line end.
+const TEXT_MAX: usize = 512 - 18;
+
+/// A reply: its code, the enhanced status code (RFC 2034, 3463) if it has one, and its lines of text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    code: u16,
+    enhanced: Option<EnhancedCode>,
+    lines: Vec<String>,
+}
+
+/// An enhanced status code `class.subject.detail` (RFC 3463).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EnhancedCode(pub u8, pub u16, pub u16);
+
+/// What the first digit of a reply says (RFC 5321 §4.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// 2xx: done.
+    Positive,
+    /// 3xx: go on.
+    Intermediate,
+    /// 4xx: not now.
+    Transient,
+    /// 5xx: not so.
+    Permanent,
+}
+
+/// Why what a server said is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// A line has no end within [`REPLY_LINE_MAX`] octets.
+    #[error("a reply line is longer than {REPLY_LINE_MAX} octets")]
+    LineTooLong,
+    /// More than [`REPLY_LINES_MAX`] lines.
+    #[error("a reply has more than {REPLY_LINES_MAX} lines")]
+    TooManyLines,
+    /// A line does not begin with a code from 200 to 599 and a space, a hyphen or its end.
+    #[error("a line does not begin with a reply code")]
+    NoCode,
+    /// The lines of one reply begin with different codes (RFC 5321 §4.2.1).
+    #[error("the lines of one reply have different codes")]
+    CodesDiffer,
+}
+
+impl Reply {
+    /// A reply of one line. Its code must be from 200 to 599; any other becomes 451, which loses nothing.
+    ///
+    /// What cannot stand in a reply (controls, non-ASCII) is printed as `?`; long text is split into lines.
+    pub fn new(code: u16, text: impl Into<String>) -> Self {
+        let code = if (200..600).contains(&code) { code } else { 451 };
+        Self { code, enhanced: None, lines: vec![text.into()] }
+    }
+
+    /// The same reply with an enhanced status code.
+    #[must_use]
+    pub fn enhanced(mut self, class: u8, subject: u16, detail: u16) -> Self {
+        self.enhanced = Some(EnhancedCode(class, subject, detail));
+        self
+    }
+
+    /// The same reply with one more line, up to [`REPLY_LINES_MAX`].
+    #[must_use]
+    pub fn line(mut self, text: impl Into<String>) -> Self {
+        if self.lines.len() < REPLY_LINES_MAX {
+            self.lines.push(text.into());
+        }
+        self
+    }
+
+    /// The three digits.
+    pub const fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// The enhanced status code, as it was said, even where its class differs from the code's.
+    pub const fn enhanced_code(&self) -> Option<EnhancedCode> {
+        self.enhanced
+    }
+
+    /// The lines of text without codes.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// The lines joined by spaces.
+    pub fn text(&self) -> String {
+        self.lines.join(" ")
+    }
+
+    /// What its first digit says.
+    pub const fn class(&self) -> Class {
+        match self.code / 100 {
+            2 => Class::Positive,
+            3 => Class::Intermediate,
+            4 => Class::Transient,
+            _ => Class::Permanent,
+        }
+    }
+
+    /// Whether it is 2xx.
+    pub fn is_positive(&self) -> bool {
+        self.class() == Class::Positive
+    }
+
+    /// As it is sent, with its line ends.
+    pub fn to_wire(&self) -> String {
+        let mut out = String::new();
+        let lines: Vec<&str> = self.lines.iter().flat_map(|line| split_text(line)).collect();
+        for (at, line) in lines.iter().enumerate() {
+            let separator = if at + 1 == lines.len() { ' ' } else { '-' };
+            write!(out, "{}{separator}", self.code).expect("a String takes every write");
+            if let Some(enhanced) = self.enhanced {
+                write!(out, "{enhanced} ").expect("a String takes every write");
+            }
+            out.extend(line.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }));
+            out.push_str("\r\n");
+        }
+        out
+    }
+}
+
+/// Cuts text into pieces that fit a reply line; at least one piece.
+fn split_text(text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while rest.len() > TEXT_MAX {
+        let (piece, tail) = rest.split_at(rest.floor_char_boundary(TEXT_MAX));
+        pieces.push(piece);
+        rest = tail;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+impl fmt::Display for Reply {
+    /// In one line, for logs: code, enhanced code, text. Controls were replaced when it was read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if let Some(enhanced) = self.enhanced {
+            write!(f, " {enhanced}")?;
+        }
+        for line in &self.lines {
+            f.write_str(" ")?;
+            line.chars().try_for_each(|c| f.write_char(if c.is_control() { '?' } else { c }))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for EnhancedCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+impl EnhancedCode {
+    /// The code that `text` begins with, and the text behind it (RFC 2034 §4).
+    fn parse_prefix(text: &str) -> Option<(Self, &str)> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut parts = word.split('.');
+        let class = parts.next()?;
+        let (subject, detail) = (number(parts.next()?)?, number(parts.next()?)?);
+        if !matches!(class, "2" | "4" | "5") || parts.next().is_some() {
+            return None;
+        }
+        Some((Self(class.parse().ok()?, subject, detail), rest))
+    }
+}
+
+/// RFC 3463 §2: one to three digits.
+fn number(text: &str) -> Option<u16> {
+    let digits = (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
+/// Reads replies from a stream of bytes, in pieces of any size.
+#[derive(Debug, Default)]
+pub struct ReplyReader {
+    line: Vec<u8>,
+    reply: Option<Reply>,
+}
+
+impl ReplyReader {
+    /// Takes bytes off the front of `input` up to the end of one reply. `None`: all was taken, more is needed.
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, ReplyError> {
+        while !input.is_empty() {
+            // A server that ends lines with a bare LF deceives nobody: the text is only shown.
+            let end = input.iter().position(|&b| b == b'\n').map(|at| at + 1);
+            let (piece, rest) = input.split_at(end.unwrap_or(input.len()));
+            if self.line.len() + piece.len() > REPLY_LINE_MAX {
+                return Err(ReplyError::LineTooLong);
+            }
+            self.line.extend_from_slice(piece);
+            *input = rest;
+            if end.is_some() {
+                let last = self.take_line()?;
+                self.line.clear();
+                if last {
+                    return Ok(self.reply.take());
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing of a further reply has been read.
+    pub fn is_empty(&self) -> bool {
+        self.line.is_empty() && self.reply.is_none()
+    }
+
+    /// Adds the line to the reply; true when it is the reply's last.
+    fn take_line(&mut self) -> Result<bool, ReplyError> {
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let (code, rest) = line.split_at_checked(3).ok_or(ReplyError::NoCode)?;
+        let digits = matches!(code[0], b'2'..=b'5') && code.iter().all(u8::is_ascii_digit);
+        let last = match rest.first() {
+            None | Some(b' ') => true,
+            Some(b'-') => false,
+            Some(_) => return Err(ReplyError::NoCode),
+        };
+        if !digits {
+            return Err(ReplyError::NoCode);
+        }
+        let code = code.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'));
+        let text = String::from_utf8_lossy(rest.get(1..).unwrap_or_default());
+        let text: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        self.add(code, &text)?;
+        Ok(last)
+    }
+
+    fn add(&mut self, code: u16, text: &str) -> Result<(), ReplyError> {
+        let found = EnhancedCode::parse_prefix(text);
+        let Some(reply) = &mut self.reply else {
+            let (enhanced, text) = found.map_or((None, text), |(enhanced, rest)| (Some(enhanced), rest));
+            self.reply = Some(Reply { code, enhanced, lines: vec![text.to_owned()] });
+            return Ok(());
+        };
+        if reply.code != code {
+            return Err(ReplyError::CodesDiffer);
+        }
+        if reply.lines.len() == REPLY_LINES_MAX {
+            return Err(ReplyError::TooManyLines);
+        }
+        let text = match found {
+            Some((enhanced, rest)) if reply.enhanced == Some(enhanced) => rest,
+            _ => text,
+        };
+        reply.lines.push(text.to_owned());
+        Ok(())
+    }
+}
