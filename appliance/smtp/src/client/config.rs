@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use config_schema::name::DomainName;
 
+use super::Stage;
+
 /// The settings of a session.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -55,6 +57,24 @@ impl ClientConfig {
     /// Opportunistic TLS and the usual times.
     pub fn new(hostname: DomainName) -> Self {
         Self { hostname, tls: TlsPolicy::Opportunistic, timeouts: Timeouts::default() }
+    }
+}
+
+impl Timeouts {
+    /// How long a stage may last.
+    pub(super) const fn of(&self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Greeting => self.greeting,
+            Stage::Ehlo | Stage::Helo | Stage::StartTls | Stage::Rset => self.helo,
+            Stage::Tls => self.tls,
+            Stage::Idle => self.idle,
+            Stage::Mail => self.mail,
+            Stage::Rcpt => self.rcpt,
+            Stage::Data => self.data,
+            Stage::Body => self.data_block,
+            Stage::EndOfData => self.end_of_data,
+            Stage::Quit => self.quit,
+        }
     }
 }
 

@@ -1,11 +1,16 @@
 //! The sending side: messages in, commands out, and for each recipient what became of it.
 //!
-//! A session opens the dialogue by itself (greeting, EHLO, STARTTLS, EHLO) and says [`Action::Ready`]. Then one
+//! [`Session`] opens the dialogue by itself (greeting, EHLO, STARTTLS, EHLO) and says [`Action::Ready`]. Then one
 //! [`Transaction`] at a time is handed in, by [`Input::Deliver`] or [`Input::Probe`]; each ends with
 //! [`Action::Done`] and, while the connection is good for more, with [`Action::Ready`] again.
 
 mod config;
+mod extensions;
 mod failure;
+mod opening;
+mod outgoing;
+mod session;
+mod transaction;
 
 use bytes::Bytes;
 
@@ -16,12 +21,14 @@ use crate::{
     reply::Reply,
 };
 pub use config::{ClientConfig, Timeouts, TlsPolicy};
+pub use extensions::Extensions;
 pub use failure::{Failure, Need, PeerFault, Stage};
+pub use session::Session;
 
 /// What happened.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// Octets from the server; inside TLS, when it is up. Only while the session wants to read.
+    /// Octets from the server; inside TLS, when it is up. Only while [`Session::wants_read`].
     Bytes(&'a [u8]),
     /// The moment of the last [`Action::WakeAt`] has come. Too early is harmless.
     Timeout,

@@ -8,7 +8,7 @@ use super::{
     state::{Asked, Bdat, Body, Chunk, State},
     verb,
 };
-use crate::{body_scanner::Violation, reply::Reply};
+use crate::{body_scanner::Violation, envelope::BodyKind, reply::Reply};
 
 /// Octets of a refused body that are read so that the reply can be understood, before the connection is closed.
 pub(super) const DISCARD_MAX: u64 = 16 * 1024 * 1024;
@@ -91,6 +91,9 @@ fn keep(turn: &mut Dialogue<'_>, body: &mut Body, octets: BytesMut, consumed: u6
         }
     }
     if body.refusal.is_none() {
+        if !octets.is_ascii() {
+            body.kind = BodyKind::EightBitMime;
+        }
         turn.body(octets.freeze());
         return Ok(());
     }
@@ -121,7 +124,7 @@ fn end(turn: &mut Dialogue<'_>, body: Body) -> State {
         return State::Ready;
     }
     let protocol = turn.protocol(body.transaction.parameters.smtputf8);
-    turn.ask(Question::EndOfMessage(EndOfMessage { size: body.size, protocol }));
+    turn.ask(Question::EndOfMessage(EndOfMessage { size: body.size, kind: body.kind, protocol }));
     State::Asked(Asked::EndOfMessage)
 }
 

@@ -20,7 +20,7 @@ use crate::{
     Time,
     address::{ForwardPath, Host, ReversePath},
     body_scanner::Violation,
-    envelope::{MailParameters, RcptParameters},
+    envelope::{BodyKind, MailParameters, RcptParameters},
     reply::Reply,
 };
 
@@ -126,6 +126,8 @@ pub struct Rcpt {
 pub struct EndOfMessage {
     /// Octets handed out as [`Action::Body`].
     pub size: u64,
+    /// What the octets are, whatever `BODY=` said: the next hop must be told the truth.
+    pub kind: BodyKind,
     /// For the `with` clause of `Received`.
     pub protocol: Protocol,
 }

@@ -295,7 +295,3 @@ fn answered(turn: &mut Dialogue<'_>, state: State, answer: Answer) -> State {
         Asked::EndOfMessage => body::answered(turn, answer),
     }
 }
-
-#[cfg(test)]
-#[path = "tests/mod.rs"]
-mod tests;

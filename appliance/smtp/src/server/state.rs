@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     Time,
     body_scanner::BodyScanner,
-    envelope::MailParameters,
+    envelope::{BodyKind, MailParameters},
     reply::Reply,
     server::{Helo, ServerConfig, Waiting},
 };
@@ -61,6 +61,7 @@ pub(super) struct Body {
     pub(super) scanner: BodyScanner,
     /// Octets handed out.
     pub(super) size: u64,
+    pub(super) kind: BodyKind,
     /// Octets that came after the body was refused.
     pub(super) discarded: u64,
     /// Why the body is refused at its end, if it is.
@@ -138,6 +139,6 @@ impl State {
 
 impl Body {
     pub(super) fn new(transaction: Transaction, scanner: BodyScanner, started: Time) -> Self {
-        Self { transaction, scanner, size: 0, discarded: 0, refusal: None, started }
+        Self { transaction, scanner, size: 0, kind: BodyKind::SevenBit, discarded: 0, refusal: None, started }
     }
 }
