@@ -1,3 +1,150 @@
-//! The configuration: types, limits, validation, schema, import and export.
+//! The configuration: types, limits, and every mistake of a file at once.
+//!
+//! [`Config::parse`] gives a [`Config`] that holds no invalid state, or all [`Mistakes`], each with its line.
 
+#![warn(missing_docs)]
+
+pub mod command;
+pub mod limits;
+mod mistake;
 pub mod name;
+pub mod network;
+mod reader;
+pub mod realm;
+pub mod route;
+pub mod value;
+
+pub use limits::{Delivery, KnownNetwork, Limits, TimeServer};
+pub use mistake::{Mistake, Mistakes};
+pub use network::{Addressing, Network};
+pub use realm::{Domain, Realm, RealmName, RouteTls};
+pub use route::{Route, RouteHost};
+
+use mistake::Notes;
+use name::DomainName;
+use reader::{Place, Section};
+
+/// The version of the file that this program writes.
+pub const VERSION: u64 = 1;
+/// Longest file, in bytes.
+pub const TEXT_MAX: usize = 1 << 20;
+/// Deepest nesting of tables and lists; the reader itself refuses what is deeper.
+pub const DEPTH_MAX: usize = 32;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Who the appliance is.
+    pub network: Network,
+    /// The tenants; `base` is not among them.
+    pub realms: Vec<Realm>,
+    /// The domains, each name once.
+    pub domains: Vec<Domain>,
+    /// Networks with privileges.
+    pub known_networks: Vec<KnownNetwork>,
+    /// What peers may take.
+    pub limits: Limits,
+    /// How mail is handed on.
+    pub delivery: Delivery,
+    /// Time servers; empty: those that DHCP names.
+    pub time_servers: Vec<TimeServer>,
+}
+
+impl Config {
+    /// Reads a file. `file` is its name in messages.
+    ///
+    /// # Errors
+    /// Every mistake of the file, in the order of its lines.
+    pub fn parse(file: &str, text: &str) -> Result<Config, Mistakes> {
+        let mut notes = Notes::new(file, text);
+        let config = read(text, &mut notes);
+        match (notes.finish(), config) {
+            (None, Some(config)) => Ok(config),
+            (Some(mistakes), _) => Err(mistakes),
+            (None, None) => {
+                let mut notes = Notes::new(file, text);
+                notes.note(None, "", "the file is not complete");
+                Err(notes.finish().expect("one mistake was just noted"))
+            }
+        }
+    }
+
+    /// The domain of this exact name.
+    pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
+        self.domains.iter().find(|domain| domain.name == *name)
+    }
+
+    /// The first known network that holds this address.
+    pub fn known_network(&self, address: std::net::IpAddr) -> Option<&KnownNetwork> {
+        self.known_networks
+            .iter()
+            .find(|known| known.networks.iter().any(|network| network.contains(&address)))
+    }
+}
+
+fn read(text: &str, notes: &mut Notes<'_>) -> Option<Config> {
+    if text.len() > TEXT_MAX {
+        notes.note(None, "", format_args!("{} bytes, expected at most {TEXT_MAX}", text.len()));
+        return None;
+    }
+    if let Some(at) = too_deep(text) {
+        notes.note(Some(at..at), "", format_args!("nested deeper than {DEPTH_MAX}"));
+        return None;
+    }
+    let document = match toml_edit::Document::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            notes.note(error.span(), "", error.message().replace('\n', ", "));
+            return None;
+        }
+    };
+    let place = Place { span: Some(0..0), path: String::new() };
+    let mut root = Section::new(document.as_table(), place);
+    read_version(&mut root, notes);
+    let network = match root.section("network", notes) {
+        Some(section) => Network::read(section, notes),
+        None => {
+            root.missing("network", "a table [network]", notes);
+            None
+        }
+    };
+    let realms = realm::read_realms(root.sections("realm", notes), notes);
+    let domains = realm::read_domains(root.sections("domain", notes), &realms, notes);
+    let known = root.sections("known-network", notes);
+    let known_networks = known.into_iter().filter_map(|section| KnownNetwork::read(section, notes)).collect();
+    let limits =
+        root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
+    let delivery =
+        root.section("delivery", notes).map(|section| Delivery::read(section, notes)).unwrap_or_default();
+    let time_servers =
+        root.section("time", notes).map(|section| limits::read_time(section, notes)).unwrap_or_default();
+    root.finish(notes);
+    Some(Config { network: network?, realms, domains, known_networks, limits, delivery, time_servers })
+}
+
+fn read_version(root: &mut Section<'_>, notes: &mut Notes<'_>) {
+    root.number("version", VERSION..=VERSION, notes);
+    if !root.has("version") {
+        root.missing("version", &format!("version = {VERSION}"), notes);
+    }
+}
+
+/// Where brackets are open deeper than [`DEPTH_MAX`]. Text in strings is counted too, which only strings of many
+/// brackets would notice; the bound has to hold before anything parses the text.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return Some(at);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,16 +15,22 @@ pub struct DomainName(Box<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DomainNameError {
+    /// Nothing is left without the trailing dot.
     #[error("the name is empty")]
     Empty,
+    /// Beyond [`DomainName::MAX`].
     #[error("the name is longer than {} octets", DomainName::MAX)]
     TooLong,
+    /// The n-th label, counted from 1.
     #[error("the label `{}` is empty or longer than 63 octets", .0)]
     Label(usize),
+    /// A character that no host name has.
     #[error("a label may hold letters, digits, `-` and `_`, and neither begin nor end with `-`")]
     Character,
+    /// UTS 46 has no mapping for it.
     #[error("the internationalised name cannot be mapped to A-labels")]
     Idna,
+    /// The last label is all digits.
     #[error("an IP address stands where a name was expected")]
     Address,
 }

@@ -1,0 +1,100 @@
+//! Mistakes in a configuration: all of them at once, each with its place.
+
+use std::{fmt, ops::Range};
+
+/// Mistakes that are listed for one file; what goes beyond is counted only.
+pub const MISTAKES_MAX: usize = 1_000;
+
+/// One mistake. Printed as `FILE:LINE:COL: path: what is wrong, what was expected`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file's name, as it was given.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// Characters from the line's start, counted from 1.
+    pub column: usize,
+    /// The key's path, such as `domain[0].route`; empty for a mistake of the whole file.
+    pub path: String,
+    /// What is wrong and what was expected.
+    pub text: String,
+}
+
+/// Every mistake of one file, in the order of the lines. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// The mistakes, in the order of the lines.
+    pub fn iter(&self) -> std::slice::Iter<'_, Mistake> {
+        self.0.iter()
+    }
+
+    /// Each mistake as a line of text.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.iter().map(Mistake::to_string).collect()
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().join("\n"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Collects mistakes while a file is read.
+#[derive(Debug)]
+pub(crate) struct Notes<'a> {
+    file: &'a str,
+    text: &'a str,
+    mistakes: Vec<(usize, Mistake)>,
+}
+
+impl<'a> Notes<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Notes<'a> {
+        Notes { file, text, mistakes: Vec::new() }
+    }
+
+    /// Notes a mistake at a range of bytes; without one, at the file's start.
+    pub(crate) fn note(&mut self, span: Option<Range<usize>>, path: &str, text: impl fmt::Display) {
+        if self.mistakes.len() >= MISTAKES_MAX {
+            return;
+        }
+        let at = span.map_or(0, |span| span.start).min(self.text.len());
+        let before = self.text.get(..at).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let mistake = Mistake {
+            file: self.file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            path: path.to_owned(),
+            text: text.to_string(),
+        };
+        self.mistakes.push((at, mistake));
+    }
+
+    /// Where a range of bytes begins, as `line N`, for a mistake that names two places.
+    pub(crate) fn line(&self, span: Option<Range<usize>>) -> String {
+        let at = span.map_or(0, |span| span.start);
+        let lines = self.text.get(..at).unwrap_or_default().matches('\n').count();
+        format!("line {}", lines + 1)
+    }
+
+    pub(crate) fn finish(mut self) -> Option<Mistakes> {
+        self.mistakes.sort_by_key(|(at, _)| *at);
+        let mistakes: Vec<_> = self.mistakes.into_iter().map(|(_, mistake)| mistake).collect();
+        if mistakes.is_empty() { None } else { Some(Mistakes(mistakes)) }
+    }
+}

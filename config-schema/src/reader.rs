@@ -1,0 +1,244 @@
+//! Reads one table after the other, noting every mistake and going on.
+
+use std::{fmt::Display, ops::Range, ops::RangeInclusive, str::FromStr};
+
+use toml_edit::{Item, TableLike, Value};
+
+use crate::{mistake::Notes, realm::SettingValue};
+
+/// A place in the file, for mistakes that are found later.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) span: Option<Range<usize>>,
+    pub(crate) path: String,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Found<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+/// One table of the file. Every key that is asked for is known; what is left at the end is a mistake.
+pub(crate) struct Section<'t> {
+    table: &'t dyn TableLike,
+    pub(crate) place: Place,
+    known: Vec<&'static str>,
+}
+
+/// Keys farther than this from a known one get no suggestion.
+const SUGGESTION_DISTANCE: usize = 3;
+
+impl<'t> Section<'t> {
+    pub(crate) fn new(table: &'t dyn TableLike, place: Place) -> Section<'t> {
+        Section { table, place, known: Vec::new() }
+    }
+
+    pub(crate) fn path(&self, key: &str) -> String {
+        if self.place.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place.path) }
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<(&'t Item, Place)> {
+        self.known.push(key);
+        let item = self.table.get(key).filter(|item| !item.is_none())?;
+        let span = item.span().or_else(|| self.table.key(key).and_then(|key| key.span()));
+        Some((item, Place { span, path: self.path(key) }))
+    }
+
+    /// Whether the key stands in the file, well formed or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Notes that a key is missing, at the table's place.
+    pub(crate) fn missing(&self, key: &str, expected: &str, notes: &mut Notes<'_>) {
+        notes.note(self.place.span.clone(), &self.path(key), format_args!("missing, expected {expected}"));
+    }
+
+    pub(crate) fn string(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Found<String>> {
+        let (item, place) = self.get(key)?;
+        let value = text(item.as_value(), &place, notes)?;
+        Some(Found { value, place })
+    }
+
+    /// A string that is parsed into a type whose error says what was expected.
+    pub(crate) fn parsed<T>(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Found<T>>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let found = self.string(key, notes)?;
+        parse(found, notes)
+    }
+
+    pub(crate) fn boolean(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<bool> {
+        let (item, place) = self.get(key)?;
+        let value = item.as_bool();
+        if value.is_none() {
+            notes.note(place.span, &place.path, format_args!("{}, expected true or false", kind(item)));
+        }
+        value
+    }
+
+    pub(crate) fn number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        notes: &mut Notes<'_>,
+    ) -> Option<u64> {
+        let (item, place) = self.get(key)?;
+        let value = item.as_integer().and_then(|number| u64::try_from(number).ok());
+        match value {
+            Some(number) if range.contains(&number) => Some(number),
+            _ => {
+                let given = item.as_integer().map_or_else(|| kind(item).to_owned(), |n| n.to_string());
+                let expected =
+                    format!("{given}, expected a number from {} to {}", range.start(), range.end());
+                notes.note(place.span, &place.path, expected);
+                None
+            }
+        }
+    }
+
+    /// The value of a setting: true or false, a whole number, or a string.
+    pub(crate) fn setting_value(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<SettingValue> {
+        let Some((item, place)) = self.get(key) else {
+            self.missing(key, "the setting's value", notes);
+            return None;
+        };
+        let switch = item.as_bool().map(SettingValue::Switch);
+        let number = || item.as_integer().map(SettingValue::Number);
+        let text = || item.as_str().map(|text| SettingValue::Text(text.to_owned()));
+        let value = switch.or_else(number).or_else(text);
+        if value.is_none() {
+            let text = format!("{}, expected true, false, a whole number or a string", kind(item));
+            notes.note(place.span, &place.path, text);
+        }
+        value
+    }
+
+    /// A list of strings; a single string counts as a list of one.
+    pub(crate) fn strings(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Vec<Found<String>>> {
+        let (item, place) = self.get(key)?;
+        if let Some(array) = item.as_array() {
+            let found = array.iter().enumerate().filter_map(|(at, value)| {
+                let place = Place { span: value.span(), path: format!("{}[{at}]", place.path) };
+                text(Some(value), &place, notes).map(|value| Found { value, place })
+            });
+            return Some(found.collect());
+        }
+        let value = text(item.as_value(), &place, notes)?;
+        Some(vec![Found { value, place }])
+    }
+
+    /// A list of strings, each parsed into a type.
+    pub(crate) fn list<T>(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Vec<Found<T>>>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let found = self.strings(key, notes)?;
+        Some(found.into_iter().filter_map(|found| parse(found, notes)).collect())
+    }
+
+    /// A table inside this one.
+    pub(crate) fn section(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Section<'t>> {
+        let (item, place) = self.get(key)?;
+        match item.as_table_like() {
+            Some(table) => Some(Section::new(table, place)),
+            None => {
+                notes.note(place.span, &place.path, format_args!("{}, expected a table", kind(item)));
+                None
+            }
+        }
+    }
+
+    /// The tables of `[[key]]`.
+    pub(crate) fn sections(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Vec<Section<'t>> {
+        let Some((item, place)) = self.get(key) else { return Vec::new() };
+        if let Some(tables) = item.as_array_of_tables() {
+            let section = |(at, table): (usize, &'t toml_edit::Table)| {
+                let place = Place { span: table.span(), path: format!("{key}[{at}]") };
+                Section::new(table, Place { path: self.path(&place.path), ..place })
+            };
+            return tables.iter().enumerate().map(section).collect();
+        }
+        notes.note(place.span, &place.path, format_args!("{}, expected [[{key}]]", kind(item)));
+        Vec::new()
+    }
+
+    /// Notes every key that nobody asked for.
+    pub(crate) fn finish(self, notes: &mut Notes<'_>) {
+        for (key, item) in self.table.iter() {
+            if self.known.contains(&key) {
+                continue;
+            }
+            let span = self.table.key(key).and_then(|key| key.span()).or_else(|| item.span());
+            let near = self.known.iter().map(|known| (distance(key, known), *known)).min();
+            let hint = match near {
+                Some((far, name)) if far <= SUGGESTION_DISTANCE => format!("did you mean `{name}`?"),
+                _ => format!("expected one of {}", self.known.join(", ")),
+            };
+            notes.note(span, &self.path(key), format_args!("unknown key, {hint}"));
+        }
+    }
+}
+
+fn text(value: Option<&Value>, place: &Place, notes: &mut Notes<'_>) -> Option<String> {
+    let text = value.and_then(Value::as_str).map(str::to_owned);
+    if text.is_none() {
+        let kind = value.map_or("a table", Value::type_name);
+        notes.note(place.span.clone(), &place.path, format_args!("{kind}, expected a string"));
+    }
+    text
+}
+
+/// Parses a string; what the type says of it becomes the mistake.
+pub(crate) fn parse<T: FromStr<Err: Display>>(
+    found: Found<String>,
+    notes: &mut Notes<'_>,
+) -> Option<Found<T>> {
+    match found.value.parse() {
+        Ok(value) => Some(Found { value, place: found.place }),
+        Err(error) => {
+            notes.note(found.place.span, &found.place.path, format_args!("`{}`: {error}", found.value));
+            None
+        }
+    }
+}
+
+fn kind(item: &Item) -> &'static str {
+    item.type_name()
+}
+
+/// How many letters must be changed, put in or taken out (Levenshtein). Keys are short, so the square is small.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut diagonal = row.first().copied().unwrap_or(0);
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, cb) in b.iter().enumerate() {
+            let left = row.get(j).copied().unwrap_or(0);
+            let Some(cell) = row.get_mut(j + 1) else { break };
+            let change = diagonal + usize::from(ca != *cb);
+            diagonal = *cell;
+            *cell = change.min(*cell + 1).min(left + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distance_counts_changed_letters() {
+        assert_eq!(distance("hostname", "hostname"), 0);
+        assert_eq!(distance("hostnam", "hostname"), 1);
+        assert_eq!(distance("adress", "address"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

@@ -1,0 +1,147 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::realm::{Mapping, Profile, SettingValue};
+
+fn lines(text: &str) -> Vec<String> {
+    Config::parse("postern.toml", text).map_or_else(|mistakes| mistakes.lines(), |_| Vec::new())
+}
+
+const NETWORK: &str = "version = 1\n[network]\nhostname = \"mx.example.com\"\naddress = \"dhcp\"\n";
+
+#[test]
+fn the_example_is_accepted() {
+    let config = Config::parse("example", command::example()).unwrap();
+    assert_eq!(config.network.hostname.as_str(), "mx.example.com");
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.delivery, Delivery::default());
+    let [domain] = config.domains.as_slice() else { panic!("one domain") };
+    assert_eq!(
+        (domain.realm.as_str(), &domain.mapping, domain.profile),
+        ("example", &Mapping::AsIs, Profile::EnhancedFiltering)
+    );
+    assert_eq!(config.realms[0].settings[0].value, SettingValue::Switch(false));
+    assert!(config.known_network("198.51.100.7".parse().unwrap()).is_some());
+    assert!(config.known_network("203.0.113.7".parse().unwrap()).is_none());
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_with_its_place() {
+    let text = r#"version = 2
+[network]
+hostnam = "mx.example.com"
+address = ["192.0.2.10/24", "192.0.2.0/24"]
+gateway = "198.51.100.1"
+[[realm]]
+name = "a"
+parent = "b"
+[[realm]]
+name = "b"
+parent = "a"
+[[domain]]
+name = "example.com"
+realm = "c"
+route = ["192.0.2.25"]
+tls = "maybe"
+[[domain]]
+name = "EXAMPLE.com."
+route = "mx.example.com"
+[limits]
+recipients = 5
+message-size = "a lot"
+"#;
+    assert_eq!(
+        lines(text),
+        [
+            "postern.toml:1:11: version: 2, expected a number from 1 to 1",
+            "postern.toml:2:1: network.hostname: missing, expected a host name such as \"mx.example.com\"",
+            "postern.toml:2:1: network.dns: missing, expected at least one resolver, since the addresses are static",
+            "postern.toml:3:1: network.hostnam: unknown key, did you mean `hostname`?",
+            "postern.toml:4:29: network.address[1]: `192.0.2.0/24`: not an address that a host can have, expected such as \"192.0.2.10/24\"",
+            "postern.toml:5:11: network.gateway: `198.51.100.1`: lies in the network of none of our addresses",
+            "postern.toml:8:10: realm[0].parent: realm `a` is its own ancestor",
+            "postern.toml:11:10: realm[1].parent: realm `b` is its own ancestor",
+            "postern.toml:14:9: domain[0].realm: realm `c` does not exist, expected one of the file's or `base`",
+            "postern.toml:15:10: domain[0].route[0]: `192.0.2.25`: an address stands in brackets, such as \"[192.0.2.25]:25\"",
+            "postern.toml:16:7: domain[0].tls: `maybe`, expected \"opportunistic\" or \"required\"",
+            "postern.toml:18:8: domain[1].name: domain `example.com` stands twice, first at line 13",
+            "postern.toml:21:14: limits.recipients: 5, expected a number from 100 to 10000",
+            "postern.toml:22:16: limits.message-size: `a lot`: not a size, expected a number with kB, MB, GB, KiB, MiB or GiB, such as \"150 MB\"",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    let wrong = lines("version = 1\n[network\n");
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert!(wrong[0].starts_with("postern.toml:2:"), "{wrong:?}");
+}
+
+#[test]
+fn wrong_types_are_named() {
+    let text =
+        "version = 1\n[network]\nhostname = 5\naddress = \"dhcp\"\ndns = [1]\n[[domain]]\nroute = true\n";
+    assert_eq!(
+        lines(text),
+        [
+            "postern.toml:3:12: network.hostname: integer, expected a string",
+            "postern.toml:5:8: network.dns[0]: integer, expected a string",
+            "postern.toml:6:1: domain[0].name: missing, expected the domain's name",
+            "postern.toml:7:9: domain[0].route: boolean, expected a string",
+        ]
+    );
+}
+
+#[test]
+fn dhcp_needs_neither_gateway_nor_resolver() {
+    let config = Config::parse("postern.toml", NETWORK).unwrap();
+    assert_eq!(config.network.addressing, Addressing::Dhcp);
+    assert_eq!(
+        lines(&format!("{NETWORK}gateway = [\"192.0.2.1\"]\n")),
+        ["postern.toml:5:12: network.gateway[0]: DHCP brings the router, expected no gateway"]
+    );
+}
+
+#[test]
+fn long_and_deep_files_are_refused_before_they_are_read() {
+    let long = "#".repeat(TEXT_MAX + 1);
+    assert_eq!(
+        lines(&long),
+        [format!("postern.toml:1:1: {} bytes, expected at most {TEXT_MAX}", TEXT_MAX + 1)]
+    );
+    let deep = format!("a = {}", "[".repeat(DEPTH_MAX + 1));
+    assert_eq!(lines(&deep), [format!("postern.toml:1:37: nested deeper than {DEPTH_MAX}")]);
+}
+
+#[test]
+fn lists_have_their_limits() {
+    let routes: Vec<String> = (0..=realm::ROUTES_MAX).map(|n| format!("\"mx{n}.example.com\"")).collect();
+    let text = format!("{NETWORK}[[domain]]\nname = \"example.com\"\nroute = [{}]\n", routes.join(","));
+    assert_eq!(lines(&text).len(), 1);
+    let addresses: Vec<String> =
+        (1..=network::ADDRESSES_MAX + 1).map(|n| format!("\"192.0.2.{n}/24\"")).collect();
+    let text = format!(
+        "version = 1\n[network]\nhostname = \"mx.example.com\"\ndns = \"192.0.2.53\"\naddress = [{}]\n",
+        addresses.join(",")
+    );
+    assert_eq!(lines(&text).len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,400}") {
+        let _ = Config::parse("postern.toml", &text);
+    }
+
+    #[test]
+    fn a_damaged_example_is_read_or_told(at in 0usize..3000, cut in 0usize..40, put in "\\PC{0,8}") {
+        let example = command::example();
+        let start = (0..=at.min(example.len())).rev().find(|at| example.is_char_boundary(*at)).unwrap_or(0);
+        let end = (start..=(start + cut).min(example.len())).rev().find(|at| example.is_char_boundary(*at)).unwrap_or(start);
+        let text = format!("{}{put}{}", &example[..start], &example[end..]);
+        if let Err(mistakes) = Config::parse("postern.toml", &text) {
+            prop_assert!(mistakes.iter().count() > 0);
+        }
+    }
+}
