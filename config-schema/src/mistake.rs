@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range};
 
 /// Mistakes that are listed for one file; what goes beyond is counted only.
-pub const MISTAKES_MAX: usize = 1_000;
+pub(crate) const MISTAKES_MAX: usize = 1_000;
 
 /// One mistake. Printed as `FILE:LINE:COL: path: what is wrong, what was expected`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -82,7 +82,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units =
             [("GB", 1_000_000_000), ("GiB", 1 << 30), ("MB", 1_000_000), ("MiB", 1 << 20), ("kB", 1_000)];
-        match units.iter().find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0) {
+        match units.iter().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{} {unit}", self.0 / factor),
             None => write!(f, "{}", self.0),
         }
@@ -114,7 +114,7 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         let units = [("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
-        match units.iter().find(|(_, factor)| millis > 0 && millis % factor == 0) {
+        match units.iter().find(|(_, factor)| millis > 0 && millis.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{} {unit}", millis / factor),
             None => write!(f, "{millis} ms"),
         }
