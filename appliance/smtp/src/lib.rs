@@ -10,6 +10,7 @@ pub mod address;
 pub mod body_scanner;
 pub mod client;
 pub mod envelope;
+pub mod message;
 pub mod reply;
 pub mod server;
 mod time;

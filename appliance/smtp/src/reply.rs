@@ -262,3 +262,64 @@ impl ReplyReader {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(wire: &str) -> Result<Option<Reply>, ReplyError> {
+        ReplyReader::default().read(&mut wire.as_bytes())
+    }
+
+    #[test]
+    fn lines_and_codes_are_read() {
+        let reply = read("550-5.7.51 Tenant\r\n550 5.7.51 Inbound\r\n").unwrap().unwrap();
+        assert_eq!((reply.code(), reply.enhanced_code()), (550, Some(EnhancedCode(5, 7, 51))));
+        assert_eq!(reply.text(), "Tenant Inbound");
+        assert_eq!(reply.to_string(), "550 5.7.51 Tenant Inbound");
+        assert_eq!(read("250\r\n").unwrap().unwrap().text(), "");
+        assert_eq!(read("250\n").unwrap().unwrap().code(), 250);
+        let crossed = read("550 4.4.4 Mail received as unauthenticated\r\n").unwrap().unwrap();
+        assert_eq!(crossed.enhanced_code(), Some(EnhancedCode(4, 4, 4)), "kept though the classes differ");
+        for text in ["6.1.1 x", "2.1 x", "2.1.1.1 x", "2.1000.1 x", "2..1 x"] {
+            assert_eq!(read(&format!("250 {text}\r\n")).unwrap().unwrap().enhanced_code(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_breaks_out_of_no_line() {
+        let reply = Reply::new(550, "a\r\n250 b \u{fc}").enhanced(5, 1, 1).line("\0");
+        assert_eq!(reply.to_wire(), "550-5.1.1 a??250 b ?\r\n550 5.1.1 ?\r\n");
+        assert_eq!(Reply::new(99, "x").code(), 451);
+    }
+
+    #[test]
+    fn long_text_is_cut_into_lines_of_512_octets() {
+        let wire = Reply::new(550, "\u{fc}".repeat(1000)).enhanced(5, 123, 456).to_wire();
+        assert!(wire.split_inclusive("\r\n").all(|line| line.len() <= 512));
+        assert_eq!(read(&wire).unwrap().unwrap().lines().concat(), "?".repeat(1000));
+        let mut many = Reply::new(250, "x");
+        for _ in 0..2 * REPLY_LINES_MAX {
+            many = many.line("x");
+        }
+        assert_eq!(many.lines().len(), REPLY_LINES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(code in 200u16..600, lines in prop::collection::vec("[a-z ]{0,30}", 1..5), cut in 0usize..100) {
+            let mut reply = Reply::new(code, &*lines[0]).enhanced(2, 1, 0);
+            for line in &lines[1..] {
+                reply = reply.line(line.as_str());
+            }
+            let wire = reply.to_wire();
+            let (mut left, mut right) = wire.as_bytes().split_at(cut.min(wire.len()));
+            let mut reader = ReplyReader::default();
+            let first = reader.read(&mut left).unwrap();
+            prop_assert_eq!(first.or_else(|| reader.read(&mut right).unwrap()), Some(reply));
+            prop_assert!(reader.is_empty());
+        }
+    }
+}

@@ -46,8 +46,8 @@ fn take_data(turn: &mut Dialogue<'_>, mut body: Body, input: &mut &[u8]) -> Stat
         Err(violation) => return violated(turn, violation),
     };
     *input = &input[fed.consumed..];
-    if let Err(state) = keep(turn, &mut body, octets, fed.consumed as u64) {
-        return state;
+    if !keep(turn, &mut body, octets, fed.consumed as u64) {
+        return endless(turn, body.refusal);
     }
     if fed.end { end(turn, body) } else { State::Data(body) }
 }
@@ -60,8 +60,8 @@ fn take_chunk(turn: &mut Dialogue<'_>, mut body: Body, mut chunk: Chunk, input: 
         return violated(turn, violation);
     }
     chunk.left -= piece.len() as u64;
-    if let Err(state) = keep(turn, &mut body, octets, piece.len() as u64) {
-        return state;
+    if !keep(turn, &mut body, octets, piece.len() as u64) {
+        return endless(turn, body.refusal);
     }
     if chunk.left > 0 {
         return State::Bdat(Bdat { body, chunk: Some(chunk) });
@@ -79,8 +79,8 @@ fn take_chunk(turn: &mut Dialogue<'_>, mut body: Body, mut chunk: Chunk, input: 
     State::Bdat(Bdat { body, chunk: None })
 }
 
-/// Hands octets out, unless the body is or becomes refused.
-fn keep(turn: &mut Dialogue<'_>, body: &mut Body, octets: BytesMut, consumed: u64) -> Result<(), State> {
+/// Hands octets out, unless the body is or becomes refused; false when more was refused than is borne.
+fn keep(turn: &mut Dialogue<'_>, body: &mut Body, octets: BytesMut, consumed: u64) -> bool {
     let limits = &turn.config.limits;
     if body.refusal.is_none() {
         body.size += octets.len() as u64;
@@ -95,15 +95,15 @@ fn keep(turn: &mut Dialogue<'_>, body: &mut Body, octets: BytesMut, consumed: u6
             body.kind = BodyKind::EightBitMime;
         }
         turn.body(octets.freeze());
-        return Ok(());
+        return true;
     }
     body.discarded += consumed;
-    if body.discarded <= DISCARD_MAX {
-        return Ok(());
-    }
-    let reply = body.refusal.take().unwrap_or_else(too_large);
-    turn.reply(&reply);
-    Err(turn.close(CloseReason::EndlessBody))
+    body.discarded <= DISCARD_MAX
+}
+
+fn endless(turn: &mut Dialogue<'_>, refusal: Option<Reply>) -> State {
+    turn.reply(&refusal.unwrap_or_else(too_large));
+    turn.close(CloseReason::EndlessBody)
 }
 
 /// RFC 1870 §6.
