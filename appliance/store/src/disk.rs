@@ -22,6 +22,8 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Bytes that there can ever be.
     fn capacity(&self) -> u64;
+    /// Drops what a cache holds of the disk, before it is opened again after a failure.
+    fn forget_cache(&self) {}
     /// Whether nothing can be read or written.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
@@ -80,6 +82,10 @@ impl Disk for PartitionDisk {
         check_range(len, 0, self.len)
     }
 
+    fn forget_cache(&self) {
+        forget_cache(&self.device);
+    }
+
     fn capacity(&self) -> u64 {
         self.len
     }
@@ -133,9 +139,20 @@ impl Disk for FileDisk {
         self.file.set_len(len)
     }
 
+    fn forget_cache(&self) {
+        forget_cache(&self.file);
+    }
+
     fn capacity(&self) -> u64 {
         self.capacity
     }
+}
+
+/// After a failed flush Linux marks pages clean that never reached the disk; dropping them makes the next read
+/// tell the truth.
+fn forget_cache(file: &File) {
+    // Advice only: where it cannot be given, the database's checksums still tell.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
 fn check_range(offset: u64, bytes: usize, len: u64) -> io::Result<()> {

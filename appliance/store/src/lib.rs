@@ -5,18 +5,34 @@
 //! the write survives a power cut. What waits together is committed together. Reads run on snapshots, on
 //! any thread. The crate reads no clock: every time is a [`Timestamp`] handed in.
 
+mod area;
+mod configuration;
 mod disk;
+mod engine;
 mod error;
+mod failure;
+mod format;
+mod header;
 mod id;
 mod limits;
 mod pending;
+mod space;
+mod store;
+mod tables;
+mod writer;
 
 pub mod log;
 pub mod message;
 pub mod queue;
+pub mod spool;
+pub mod testing;
 
+pub use configuration::{Configuration, NewConfiguration, Value};
 pub use disk::{Disk, FileDisk, PartitionDisk};
+pub use engine::Health;
 pub use error::{Resource, StoreError};
 pub use id::{DeliveryId, IdError, MessageId, SessionId, Timestamp};
 pub use limits::Limits;
 pub use pending::Pending;
+pub use space::Usage;
+pub use store::Store;

@@ -22,16 +22,20 @@ pub struct Limits {
     pub recipients: usize,
     /// Longest text of a reply kept with a delivery, in bytes. Default 1,024.
     pub reply_text_bytes: usize,
-    /// Share of the disk, in percent, below which accepting stops. Default 10.
+    /// Accepting stops when less than this share of the disk is free, in percent. Default 10.
     pub reserve_percent: u8,
-    /// The reserve is never more than this, in bytes. Default 1 GB.
-    pub reserve_bytes_max: u64,
+    /// Accepting stops when less than this is free, in bytes. Default 1 GB.
+    pub reserve_bytes: u64,
+    /// On a small disk [`Limits::reserve_bytes`] counts for no more than this share, in percent. Default 25.
+    pub reserve_percent_max: u8,
     /// Bytes of the event log; `None`: 10 % of the disk.
     pub log_bytes: Option<u64>,
     /// Bytes of the audit log; `None`: 2 % of the disk.
     pub audit_bytes: Option<u64>,
     /// Events that may wait to be written; the oldest of them are dropped and counted. Default 8,192.
     pub waiting_events: usize,
+    /// Bytes of events that may wait. Default 4 MiB.
+    pub waiting_event_bytes: usize,
     /// How long an event may wait for a commit of something else before one is made for it. Default 1 s.
     pub event_delay: Duration,
     /// Earlier configurations that are kept. Default 100.
@@ -58,10 +62,12 @@ impl Default for Limits {
             recipients: 1000,
             reply_text_bytes: 1024,
             reserve_percent: 10,
-            reserve_bytes_max: 1_000_000_000,
+            reserve_bytes: 1_000_000_000,
+            reserve_percent_max: 25,
             log_bytes: None,
             audit_bytes: None,
             waiting_events: 8192,
+            waiting_event_bytes: 4 << 20,
             event_delay: Duration::from_secs(1),
             configurations: 100,
             value_bytes: 4 << 20,

@@ -1,14 +1,19 @@
 //! A message as it is kept: its envelope and where it came from.
 
-use std::net::SocketAddr;
+use std::{borrow::Cow, net::SocketAddr};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smtp::{
     address::{ForwardPath, ReversePath},
     envelope::{MailParameters, RcptParameters},
 };
 
-use crate::{MessageId, SessionId, Timestamp};
+use crate::{
+    Limits, MessageId, SessionId, StoreError, Timestamp,
+    log::{Event, bounded},
+    queue::NewDelivery,
+};
 
 /// Longest name that a peer gave itself in EHLO and that is kept, in bytes (RFC 5321 §4.5.3.1.2).
 pub const HELO_MAX: usize = 255;
@@ -67,6 +72,72 @@ pub enum RecipientState {
     Delivered(crate::queue::Reply),
     /// Given up; the sender was told, unless it did not want to be.
     Failed(crate::queue::Reply),
+}
+
+/// A message to be enqueued, without its body.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    pub envelope: Envelope,
+    pub source: Source,
+    pub received_at: Timestamp,
+    /// One at least; each recipient stands in one of them.
+    pub deliveries: Vec<NewDelivery>,
+    /// Written in the same commit.
+    pub events: Vec<Event>,
+}
+
+/// A whole message of our own, such as a delivery status notification.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    pub message: NewMessage,
+    /// At most [`Limits::held_bytes`].
+    pub body: Bytes,
+}
+
+impl NewMessage {
+    /// Refuses what goes over a limit; cuts what is only for people.
+    pub(crate) fn check(&mut self, limits: &Limits) -> Result<(), StoreError> {
+        if let Source::Smtp { helo, .. } = &mut self.source {
+            cut(helo, HELO_MAX);
+        }
+        let recipients: usize = self.deliveries.iter().map(|delivery| delivery.recipients.len()).sum();
+        if recipients > limits.recipients {
+            let text = format!("{recipients} recipients; a message may have {}", limits.recipients);
+            return Err(StoreError::Refused(text));
+        }
+        if self.deliveries.is_empty() || self.deliveries.iter().any(|delivery| delivery.recipients.is_empty())
+        {
+            return Err(StoreError::Refused("a message or a delivery without a recipient".into()));
+        }
+        for recipient in self.deliveries.iter_mut().flat_map(|delivery| &mut delivery.recipients) {
+            recipient.state.check(limits);
+        }
+        Ok(())
+    }
+}
+
+impl Notice {
+    pub(crate) fn check(&mut self, limits: &Limits) -> Result<(), StoreError> {
+        if self.body.len() > limits.held_bytes {
+            return Err(StoreError::TooLarge { limit: limits.held_bytes as u64 });
+        }
+        self.message.check(limits)
+    }
+}
+
+impl RecipientState {
+    pub(crate) fn check(&mut self, limits: &Limits) {
+        if let Self::Deferred(reply) | Self::Delivered(reply) | Self::Failed(reply) = self {
+            reply.check(limits);
+        }
+    }
+}
+
+/// Cuts a text for people to at most `max` bytes.
+pub(crate) fn cut(text: &mut Box<str>, max: usize) {
+    if text.len() > max {
+        *text = bounded(Cow::Owned(text.to_string()), max).into();
+    }
 }
 
 impl Recipient {

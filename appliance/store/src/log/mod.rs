@@ -1,5 +1,8 @@
 //! The event log: what happened, in a ring of bounded size, newest first when it is searched.
 
+pub(crate) mod ring;
+pub(crate) mod search;
+
 use std::{borrow::Cow, ops::Range};
 
 use serde::{Deserialize, Serialize};
@@ -40,7 +43,11 @@ pub enum FaultClass {
 
 /// Where an event stands in the log; later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Position(pub(crate) u64);
+pub struct Position {
+    /// Events are kept in blocks, each written by one commit.
+    pub(crate) block: u64,
+    pub(crate) index: u16,
+}
 
 /// What is looked for. Everything given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,6 +115,26 @@ impl Event {
             self.fields.push((bounded(name.into(), NAME_MAX), value.into_boxed_str()));
         }
         self
+    }
+}
+
+impl Event {
+    /// Bytes that it takes in memory and, about, on the disk.
+    pub(crate) fn size(&self) -> usize {
+        const FIXED: usize = 64;
+        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        FIXED + self.kind.len() + fields
+    }
+
+    /// Brings an event whose fields were filled in by hand within the limits.
+    pub(crate) fn check(&mut self) {
+        let within = |text: &mut Cow<'static, str>| *text = bounded(std::mem::take(text), NAME_MAX);
+        within(&mut self.kind);
+        self.fields.truncate(FIELDS_MAX);
+        for (name, value) in &mut self.fields {
+            within(name);
+            crate::message::cut(value, VALUE_MAX);
+        }
     }
 }
 

@@ -1,10 +1,21 @@
 //! The queue: which recipients of which message go where, and when it is tried next.
 
+pub(crate) mod attempt;
+pub(crate) mod enqueue;
+pub(crate) mod read;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryId, Timestamp, message::Recipient};
+use crate::{
+    DeliveryId, Limits, Timestamp,
+    message::{Recipient, cut},
+};
+
+pub use attempt::Recorded;
+pub use enqueue::Enqueued;
+pub use read::{Deliveries, Due};
 
 /// Longest destination key, in bytes: a route of eight host names of 255 bytes with ports.
 pub const DESTINATION_MAX: usize = 2100;
@@ -100,6 +111,22 @@ pub struct AttemptResult {
     pub delay_notified: bool,
     /// Whether this counts as an attempt; a connection that was refused by our own limits does not.
     pub counts: bool,
+}
+
+/// Longest name of a host in a [`Reply`], in bytes: a name of 253 with address and port.
+const HOST_MAX: usize = 320;
+
+impl Reply {
+    pub(crate) fn check(&mut self, limits: &Limits) {
+        cut(&mut self.text, limits.reply_text_bytes);
+        cut(&mut self.host, HOST_MAX);
+    }
+}
+
+impl Hold {
+    pub(crate) fn check(&mut self, limits: &Limits) {
+        cut(&mut self.text, limits.reply_text_bytes);
+    }
 }
 
 impl Destination {

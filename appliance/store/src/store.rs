@@ -1,0 +1,309 @@
+//! The handle on the store: everything that can be asked of it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use crate::{
+    DeliveryId, Disk, Health, Limits, MessageId, Pending, StoreError, Timestamp, Usage,
+    configuration::{self, Configuration, NewConfiguration, Value},
+    engine::Engine,
+    failure::Failure,
+    log::{Event, Page, Query, ring, search::search},
+    message::{Message, Notice},
+    queue::{
+        AttemptResult, Deliveries, Delivery, Due, Enqueued, Hold, Recorded, attempt,
+        enqueue::{Parcel, enqueue},
+        read,
+    },
+    spool::{self, Body, SpoolWriter, Stored},
+    tables::{AUDIT, LOG, MESSAGES, Transaction, decode},
+    writer::{Purpose, Writer},
+};
+
+/// The store. Clones share it; the last one dropped closes it.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    engine: Arc<Engine>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens what lies on `disk`, repairs it after a power cut, and starts the writer thread. A blank disk is
+    /// formatted; one that holds anything unknown is refused.
+    pub fn open(disk: Arc<dyn Disk>, limits: Limits) -> Result<Self, StoreError> {
+        let engine = Arc::new(Engine::start(disk, limits)?);
+        let writer = Writer::new(engine.clone());
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run());
+        let thread = thread.map_err(|error| crate::Resource::Disk(format!("no thread: {error}")))?;
+        Ok(Self(Arc::new(Shared { engine, writer: Mutex::new(Some(thread)) })))
+    }
+
+    /// Finishes the writes that wait, brings everything to the disk and closes it. Later writes and reads are
+    /// refused. Dropping the last clone does the same.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// A random number given to the disk when it was formatted.
+    pub fn disk_id(&self) -> [u8; 16] {
+        self.engine().disk_id()
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.engine().limits
+    }
+
+    /// What is used and free, as of the last commit.
+    pub fn usage(&self) -> Usage {
+        let engine = self.engine();
+        engine.space.usage(&engine.state(), engine.extent())
+    }
+
+    pub fn health(&self) -> Health {
+        self.engine().health()
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
+    fn write<T, F>(&self, purpose: Purpose, bytes: usize, operation: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Transaction<'_>) -> Result<T, Failure> + Send + 'static,
+    {
+        let engine = self.engine();
+        engine.inbox.submit(&engine.limits, purpose, bytes, operation)
+    }
+
+    fn new_id(&self, now: Timestamp) -> MessageId {
+        next_id(&self.engine().last_message, now)
+    }
+}
+
+/// Messages.
+impl Store {
+    /// Begins to receive a message.
+    ///
+    /// # Errors
+    /// [`crate::Resource::Full`] when the reserve is reached: 452 4.3.1.
+    pub fn begin(&self, now: Timestamp) -> Result<SpoolWriter, StoreError> {
+        let engine = self.engine();
+        engine.space.admit(&engine.state(), 0)?;
+        Ok(SpoolWriter::new(engine.clone(), self.new_id(now)))
+    }
+
+    /// Enqueues a whole message of our own.
+    pub fn submit(&self, mut notice: Notice) -> Pending<Enqueued> {
+        if let Err(error) = notice.check(&self.engine().limits) {
+            return Pending::ready(Err(error));
+        }
+        let parcel = self.parcel(notice);
+        self.write(Purpose::Accept, parcel.size as usize, move |transaction| enqueue(transaction, &parcel))
+    }
+
+    pub fn message(&self, id: MessageId) -> Result<Message, StoreError> {
+        self.stored(id).map(|stored| stored.message)
+    }
+
+    /// The body, to be read in order. Reading blocks on the disk.
+    pub fn body(&self, id: MessageId) -> Result<Body, StoreError> {
+        let stored = self.stored(id)?;
+        Ok(Body::new(self.engine().clone(), id, stored.pieces, stored.message.size))
+    }
+
+    fn stored(&self, id: MessageId) -> Result<Stored, StoreError> {
+        self.engine().read(|snapshot| {
+            let row = snapshot.open_table(MESSAGES)?.get(id.raw())?;
+            decode(row.ok_or_else(|| spool::no_message(id))?.value(), "a message")
+        })
+    }
+
+    fn parcel(&self, notice: Notice) -> Parcel {
+        let id = self.new_id(notice.message.received_at);
+        Parcel::whole(id, notice.message, &notice.body)
+    }
+}
+
+/// The queue.
+impl Store {
+    pub fn delivery(&self, id: DeliveryId) -> Result<Delivery, StoreError> {
+        read::delivery(self.engine(), id)
+    }
+
+    pub fn deliveries_of(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
+        read::deliveries_of(self.engine(), message)
+    }
+
+    /// Every entry of the queue, also the held ones, oldest message first.
+    pub fn deliveries(&self) -> Deliveries {
+        Deliveries::new(self.engine().clone())
+    }
+
+    /// What is to be tried at `now`, earliest first, at most `limit` (and 4,096). Those that are being tried
+    /// are still among them; give the last one as `after` to read on behind it.
+    pub fn due(&self, now: Timestamp, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {
+        read::due(self.engine(), now, after, limit)
+    }
+
+    /// What is to be tried first, now or later.
+    pub fn next_due(&self) -> Result<Option<Due>, StoreError> {
+        read::next_due(self.engine())
+    }
+
+    /// Records an attempt together with the notices and events that follow from it, all or nothing. When no
+    /// recipient is open any more, the delivery leaves the queue, and with a message's last one its body.
+    ///
+    /// A duplicate is possible only when the power goes between the next hop's 250 and this commit.
+    pub fn record(
+        &self,
+        mut result: AttemptResult,
+        notices: Vec<Notice>,
+        events: Vec<Event>,
+    ) -> Pending<Recorded> {
+        result.check(&self.engine().limits);
+        let mut parcels = Vec::with_capacity(notices.len());
+        for mut notice in notices {
+            if let Err(error) = notice.check(&self.engine().limits) {
+                return Pending::ready(Err(error));
+            }
+            parcels.push(self.parcel(notice));
+        }
+        let bytes = parcels.iter().map(|parcel| parcel.size as usize).sum();
+        self.write(Purpose::Update, bytes, move |transaction| {
+            attempt::record(transaction, &result, &parcels, &events)
+        })
+    }
+
+    /// Makes a delivery due at `now` and ends its hold.
+    pub fn retry_now(&self, id: DeliveryId, now: Timestamp) -> Pending<()> {
+        self.write(Purpose::Update, 0, move |transaction| attempt::retry_now(transaction, id, now))
+    }
+
+    /// Keeps a delivery from being tried until it is released.
+    pub fn hold(&self, id: DeliveryId, mut hold: Hold) -> Pending<()> {
+        hold.check(&self.engine().limits);
+        self.write(Purpose::Update, 0, move |transaction| attempt::hold(transaction, id, &hold))
+    }
+
+    /// Ends a hold; the delivery is due at `now`.
+    pub fn release(&self, id: DeliveryId, now: Timestamp) -> Pending<()> {
+        self.retry_now(id, now)
+    }
+
+    /// Removes a delivery without telling anybody, and with a message's last one its body.
+    pub fn purge(&self, id: DeliveryId) -> Pending<()> {
+        self.write(Purpose::Update, 0, move |transaction| attempt::purge(transaction, id))
+    }
+}
+
+/// The logs.
+impl Store {
+    /// Logs an event with the next commit, within [`Limits::event_delay`]. Never blocks and never fails: when too
+    /// many wait, the oldest are dropped, and an event says how many.
+    pub fn event(&self, event: Event) {
+        let engine = self.engine();
+        engine.inbox.event(&engine.limits, event);
+    }
+
+    /// Durable when the events that were logged before are.
+    pub fn flush_events(&self) -> Pending<()> {
+        self.write(Purpose::Update, 0, |_| Ok(()))
+    }
+
+    /// A page of the event log, newest first. Events that still wait for their commit are not in it.
+    pub fn events(&self, query: &Query) -> Result<Page, StoreError> {
+        search(self.engine(), LOG, query)
+    }
+
+    /// Writes an entry of the audit log.
+    pub fn audit(&self, event: Event) -> Pending<()> {
+        self.write(Purpose::Update, 0, move |transaction| ring::append_audit(transaction, &event))
+    }
+
+    /// A page of the audit log, newest first.
+    pub fn audits(&self, query: &Query) -> Result<Page, StoreError> {
+        search(self.engine(), AUDIT, query)
+    }
+}
+
+/// The configuration and the appliance's own values.
+impl Store {
+    /// The configuration in force.
+    pub fn configuration(&self) -> Result<Option<Configuration>, StoreError> {
+        Ok(self.configurations(1)?.pop())
+    }
+
+    /// The newest configurations, newest first, of at most [`Limits::configurations`] that are kept.
+    pub fn configurations(&self, limit: usize) -> Result<Vec<Configuration>, StoreError> {
+        configuration::newest(self.engine(), limit)
+    }
+
+    /// Puts a configuration in force, with its audit entry; returns its number.
+    pub fn set_configuration(&self, mut new: NewConfiguration, audit: Event) -> Pending<u64> {
+        let limits = &self.engine().limits;
+        if let Err(error) = new.check(limits) {
+            return Pending::ready(Err(error));
+        }
+        let keep = limits.configurations as u64;
+        self.write(Purpose::Update, new.text.len(), move |transaction| {
+            configuration::set(transaction, &new, &audit, keep)
+        })
+    }
+
+    pub fn value(&self, value: Value) -> Result<Option<Vec<u8>>, StoreError> {
+        configuration::value(self.engine(), value)
+    }
+
+    /// Sets or, by `None`, removes a value of at most [`Limits::value_bytes`].
+    pub fn set_value(&self, value: Value, bytes: Option<Vec<u8>>) -> Pending<()> {
+        if let Err(error) =
+            configuration::check_len(bytes.as_ref().map_or(0, Vec::len), &self.engine().limits)
+        {
+            return Pending::ready(Err(error));
+        }
+        self.write(Purpose::Update, 0, move |transaction| {
+            configuration::set_value(transaction, value, bytes.as_deref())
+        })
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        self.engine.inbox.close();
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It catches the panics of what it runs; one of its own leaves nothing to be done here.
+            let _ = thread.join();
+            self.engine.give_up(false);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({:?})", self.health())
+    }
+}
+
+fn next_id(last: &AtomicU64, now: Timestamp) -> MessageId {
+    let next = |last: u64| Some(MessageId::next(MessageId::from_raw(last), now).raw());
+    match last.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
+        Ok(before) => MessageId::next(MessageId::from_raw(before), now),
+        Err(before) => MessageId::from_raw(before),
+    }
+}
