@@ -100,7 +100,8 @@ fn each_recipient_has_its_own_reply() {
     let mut client = Client::ready(&["PIPELINING"]);
     client.deliver(transaction("<>", &["<a@b.example>", "<b@b.example>", "<c@b.example>"]), b"x\r\n");
     client.hear("250 ok\r\n550 5.1.1 no\r\n250 ok\r\n452 4.2.2 full\r\n");
-    client.hear("354 go\r\n250 ok\r\n");
+    client.hear("354 go\r\n");
+    client.hear("250 ok\r\n");
     let codes: Vec<_> =
         client.outcomes[0].recipients.iter().map(|reply| reply.as_ref().unwrap().code()).collect();
     assert_eq!(codes, [550, 250, 452]);

@@ -312,15 +312,13 @@ impl Running {
                 failure => return Step::Fail(failure),
             }
         }
-        if sending.unanswered > 0 {
+        if sending.refused.is_none() {
+            sending.want(chunks_ahead(extensions), actions);
             return Step::Go;
         }
-        match sending.refused.take() {
+        match sending.refused.take_if(|_| sending.unanswered == 0) {
             Some(failure) => self.reset(Err(failure), actions),
-            None => {
-                sending.want(chunks_ahead(extensions), actions);
-                Step::Go
-            }
+            None => Step::Go,
         }
     }
 

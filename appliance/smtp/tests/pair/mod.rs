@@ -1,6 +1,12 @@
 //! Both sides in one thread, under virtual time, over a link that cuts the stream into pieces.
 
-#![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test program uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "each test program uses a part"
+)]
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
