@@ -1,16 +1,34 @@
 //! What `postern config` prints, without a running appliance.
 
-use crate::Config;
+use crate::{Config, ReadFile, Secret, SecretSources};
 
 /// A commented file that [`check`] accepts.
-pub fn example() -> &'static str {
-    include_str!("../example.toml")
+pub fn example() -> String {
+    crate::example::example()
 }
 
-/// Checks a file.
+/// Checks a file. `files` reads what it names. Seals are taken on trust when there is no passphrase for them.
 ///
 /// # Errors
 /// One line for each mistake: `FILE:LINE:COL: path: what is wrong, what was expected`.
+pub fn check_with(
+    file: &str,
+    text: &str,
+    files: &ReadFile,
+    passphrase: Option<&Secret>,
+) -> Result<(), Vec<String>> {
+    let sources = SecretSources::unopened().with_files(files);
+    let sources = match passphrase {
+        Some(passphrase) => sources.with_passphrase(passphrase),
+        None => sources,
+    };
+    Config::parse_with(file, text, &sources).map(drop).map_err(|mistakes| mistakes.lines())
+}
+
+/// Checks a file that stands alone.
+///
+/// # Errors
+/// As [`check_with`].
 pub fn check(file: &str, text: &str) -> Result<(), Vec<String>> {
-    Config::parse(file, text).map(|_| ()).map_err(|mistakes| mistakes.lines())
+    check_with(file, text, &|_| Err("no file can be read from here".to_owned()), None)
 }

@@ -4,7 +4,13 @@
 
 #![warn(missing_docs)]
 
+pub mod administrator;
+mod bounded;
 pub mod command;
+pub mod delivery;
+mod example;
+mod export;
+pub mod known_network;
 pub mod limits;
 mod mistake;
 pub mod name;
@@ -12,13 +18,23 @@ pub mod network;
 mod reader;
 pub mod realm;
 pub mod route;
+pub mod secret;
+pub mod time;
+pub mod tls;
 pub mod value;
+mod words;
 
-pub use limits::{Delivery, KnownNetwork, Limits, TimeServer};
+pub use administrator::Administrator;
+pub use delivery::Delivery;
+pub use known_network::KnownNetwork;
+pub use limits::{Limits, TcpLimits};
 pub use mistake::{Mistake, Mistakes};
 pub use network::{Addressing, Network};
 pub use realm::{Domain, Realm, RealmName, RouteTls};
 pub use route::{Route, RouteHost};
+pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources};
+pub use time::TimeServer;
+pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 
 use mistake::Notes;
 use name::DomainName;
@@ -44,25 +60,39 @@ pub struct Config {
     pub known_networks: Vec<KnownNetwork>,
     /// What peers may take.
     pub limits: Limits,
+    /// How long a TCP connection may stay in each phase.
+    pub tcp: TcpLimits,
     /// How mail is handed on.
     pub delivery: Delivery,
     /// Time servers; empty: those that DHCP names.
     pub time_servers: Vec<TimeServer>,
+    /// Certificates of ours and of those we trust.
+    pub tls: Tls,
+    /// Who may log in and change everything.
+    pub administrators: Vec<Administrator>,
 }
 
 impl Config {
-    /// Reads a file. `file` is its name in messages.
+    /// Reads a file whose secrets stand in it. `file` is its name in messages.
     ///
     /// # Errors
     /// Every mistake of the file, in the order of its lines.
     pub fn parse(file: &str, text: &str) -> Result<Config, Mistakes> {
-        let mut notes = Notes::new(file, text);
+        Config::parse_with(file, text, &SecretSources::default())
+    }
+
+    /// Reads a file, and what it names of other files and seals.
+    ///
+    /// # Errors
+    /// As [`Config::parse`]; a file that cannot be read or a seal that cannot be opened is a mistake too.
+    pub fn parse_with(file: &str, text: &str, secrets: &SecretSources<'_>) -> Result<Config, Mistakes> {
+        let mut notes = Notes::new(file, text, secrets);
         let config = read(text, &mut notes);
         match (notes.finish(), config) {
             (None, Some(config)) => Ok(config),
             (Some(mistakes), _) => Err(mistakes),
             (None, None) => {
-                let mut notes = Notes::new(file, text);
+                let mut notes = Notes::new(file, text, secrets);
                 notes.note(None, "", "the file is not complete");
                 Err(notes.finish().expect("one mistake was just noted"))
             }
@@ -112,14 +142,27 @@ fn read(text: &str, notes: &mut Notes<'_>) -> Option<Config> {
     let domains = realm::read_domains(root.sections("domain", notes), &realms, notes);
     let known = root.sections("known-network", notes);
     let known_networks = known.into_iter().filter_map(|section| KnownNetwork::read(section, notes)).collect();
-    let limits =
+    let (limits, tcp) =
         root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
     let delivery =
         root.section("delivery", notes).map(|section| Delivery::read(section, notes)).unwrap_or_default();
     let time_servers =
-        root.section("time", notes).map(|section| limits::read_time(section, notes)).unwrap_or_default();
+        root.section("time", notes).map(|section| time::read(section, notes)).unwrap_or_default();
+    let tls = root.section("tls", notes).map(|section| Tls::read(section, notes)).unwrap_or_default();
+    let administrators = administrator::read(root.sections("administrator", notes), notes);
     root.finish(notes);
-    Some(Config { network: network?, realms, domains, known_networks, limits, delivery, time_servers })
+    Some(Config {
+        network: network?,
+        realms,
+        domains,
+        known_networks,
+        limits,
+        tcp,
+        delivery,
+        time_servers,
+        tls,
+        administrators,
+    })
 }
 
 fn read_version(root: &mut Section<'_>, notes: &mut Notes<'_>) {

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::secret::SecretSources;
+
 /// Mistakes that are listed for one file; what goes beyond is counted only.
 pub(crate) const MISTAKES_MAX: usize = 1_000;
 
@@ -59,12 +61,18 @@ impl std::error::Error for Mistakes {}
 pub(crate) struct Notes<'a> {
     file: &'a str,
     text: &'a str,
+    secrets: &'a SecretSources<'a>,
     mistakes: Vec<(usize, Mistake)>,
 }
 
 impl<'a> Notes<'a> {
-    pub(crate) fn new(file: &'a str, text: &'a str) -> Notes<'a> {
-        Notes { file, text, mistakes: Vec::new() }
+    pub(crate) fn new(file: &'a str, text: &'a str, secrets: &'a SecretSources<'a>) -> Notes<'a> {
+        Notes { file, text, secrets, mistakes: Vec::new() }
+    }
+
+    /// Where secrets come from that do not stand in the file.
+    pub(crate) fn secrets(&self) -> &'a SecretSources<'a> {
+        self.secrets
     }
 
     /// Notes a mistake at a range of bytes; without one, at the file's start.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Addresses of ours, in all.
-pub const ADDRESSES_MAX: usize = 8;
+pub const ADDRESSES_MAX: usize = 4;
 /// Routers, and name servers, in all.
 pub const SERVERS_MAX: usize = 4;
 const DNS_PORT: u16 = 53;
@@ -100,6 +100,9 @@ fn addressing(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Option<Addres
         return Some(Addressing::Dhcp);
     }
     let addresses: Vec<Found<IpNet>> = words.iter().filter_map(|word| address(word, notes)).collect();
+    if let Some(extra) = gateways.get(SERVERS_MAX) {
+        notes.note(extra.place.span.clone(), &extra.place.path, too_many(SERVERS_MAX));
+    }
     let gateways = gateways.iter().filter_map(|word| gateway(word, &addresses, notes)).collect();
     if let Some(extra) = addresses.get(ADDRESSES_MAX) {
         notes.note(extra.place.span.clone(), &extra.place.path, too_many(ADDRESSES_MAX));

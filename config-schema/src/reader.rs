@@ -4,7 +4,7 @@ use std::{fmt::Display, ops::Range, ops::RangeInclusive, str::FromStr};
 
 use toml_edit::{Item, TableLike, Value};
 
-use crate::{mistake::Notes, realm::SettingValue};
+use crate::{mistake::Notes, realm::SettingValue, secret::Text};
 
 /// A place in the file, for mistakes that are found later.
 #[derive(Debug, Clone)]
@@ -60,6 +60,47 @@ impl<'t> Section<'t> {
         let (item, place) = self.get(key)?;
         let value = text(item.as_value(), &place, notes)?;
         Some(Found { value, place })
+    }
+
+    /// One word out of a few; that it is one of them is for the caller to see.
+    pub(crate) fn word(
+        &mut self,
+        key: &'static str,
+        _words: impl Iterator<Item = &'static str>,
+        notes: &mut Notes<'_>,
+    ) -> Option<Found<String>> {
+        self.string(key, notes)
+    }
+
+    /// Where a key stands, or else another one, or else the table.
+    pub(crate) fn place_of(&self, key: &str, otherwise: &str) -> Place {
+        let span = |key: &str| self.table.get(key).and_then(|item| item.span());
+        let span = span(key).or_else(|| span(otherwise)).or_else(|| self.place.span.clone());
+        Place { span, path: self.path(key) }
+    }
+
+    /// A text that may stand in a file of its own or under a seal.
+    pub(crate) fn text(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Found<Text>> {
+        let (item, place) = self.get(key)?;
+        Text::read(item, place, notes)
+    }
+
+    /// A list of such texts.
+    pub(crate) fn texts(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Vec<Found<Text>> {
+        let Some((item, place)) = self.get(key) else { return Vec::new() };
+        let items: Vec<Item> = match (item.as_array(), item.as_array_of_tables()) {
+            (Some(values), _) => values.iter().cloned().map(Item::Value).collect(),
+            (_, Some(tables)) => tables.iter().cloned().map(Item::Table).collect(),
+            _ => {
+                notes.note(place.span, &place.path, format_args!("{}, expected a list", kind(item)));
+                return Vec::new();
+            }
+        };
+        let read = |(at, item): (usize, &Item)| {
+            let place = Place { span: item.span(), path: format!("{}[{at}]", place.path) };
+            Text::read(item, place, notes)
+        };
+        items.iter().enumerate().filter_map(read).collect()
     }
 
     /// A string that is parsed into a type whose error says what was expected.

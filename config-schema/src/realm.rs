@@ -7,6 +7,7 @@ use crate::{
     name::DomainName,
     reader::{Place, Section},
     route::Route,
+    words::Words,
 };
 
 /// The root of the realms; it always exists.
@@ -71,7 +72,7 @@ pub struct Domain {
 }
 
 /// How an address becomes a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mapping {
     /// The whole address.
     #[default]
@@ -98,6 +99,21 @@ pub enum RouteTls {
     Opportunistic,
     /// TLS with a certificate for the host's name, or no delivery.
     Required,
+}
+
+impl Words for Mapping {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("as-is", Mapping::AsIs), ("chop-domain", Mapping::ChopDomain)];
+}
+
+impl Words for Profile {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("enhanced-filtering", Profile::EnhancedFiltering), ("srs", Profile::Srs)];
+}
+
+impl Words for RouteTls {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("opportunistic", RouteTls::Opportunistic), ("required", RouteTls::Required)];
 }
 
 /// A text that is no name of a realm.
@@ -227,20 +243,9 @@ fn read_domain(mut section: Section<'_>, realms: &[Realm], notes: &mut Notes<'_>
             }
         }
     }
-    let tls = word(
-        &mut section,
-        "tls",
-        &[("opportunistic", RouteTls::Opportunistic), ("required", RouteTls::Required)],
-        notes,
-    );
-    let mapping = word(
-        &mut section,
-        "mapping",
-        &[("as-is", Mapping::AsIs), ("chop-domain", Mapping::ChopDomain)],
-        notes,
-    );
-    let profiles = [("enhanced-filtering", Profile::EnhancedFiltering), ("srs", Profile::Srs)];
-    let profile = word(&mut section, "delivery", &profiles, notes);
+    let tls = RouteTls::read(&mut section, "tls", notes);
+    let mapping = Mapping::read(&mut section, "mapping", notes);
+    let profile = Profile::read(&mut section, "delivery", notes);
     let verification_server = section.parsed::<Route>("verification-server", notes).map(|found| found.value);
     section.finish(notes);
     let realm = realm.map_or_else(RealmName::base, |realm| realm.value);
@@ -248,23 +253,6 @@ fn read_domain(mut section: Section<'_>, realms: &[Realm], notes: &mut Notes<'_>
     let name = name?;
     let domain = Domain { name: name.value, realm, route, tls, verification_server, mapping, profile };
     Some((domain, name.place))
-}
-
-/// One of a few words; the type's default when there is none.
-fn word<T: Clone + Default>(
-    section: &mut Section<'_>,
-    key: &'static str,
-    words: &[(&str, T)],
-    notes: &mut Notes<'_>,
-) -> T {
-    let Some(given) = section.string(key, notes) else { return T::default() };
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == given.value) {
-        return value.clone();
-    }
-    let expected: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-    let text = format!("`{}`, expected {}", given.value, expected.join(" or "));
-    notes.note(given.place.span, &given.place.path, text);
-    T::default()
 }
 
 fn read_settings(sections: Vec<Section<'_>>, notes: &mut Notes<'_>) -> Vec<Setting> {

@@ -11,7 +11,7 @@ const NETWORK: &str = "version = 1\n[network]\nhostname = \"mx.example.com\"\nad
 
 #[test]
 fn the_example_is_accepted() {
-    let config = Config::parse("example", command::example()).unwrap();
+    let config = Config::parse("example", &command::example()).unwrap();
     assert_eq!(config.network.hostname.as_str(), "mx.example.com");
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.delivery, Delivery::default());

@@ -1,0 +1,154 @@
+//! Writes a configuration as a file that reads back as the same configuration.
+
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
+
+use crate::{
+    Addressing, Administrator, Config, Domain, KnownNetwork, Network, Realm, Tls, VERSION,
+    realm::{RealmName, SettingValue},
+    secret::{SealError, Sealing, SecretMode},
+    words::Words,
+};
+
+impl Config {
+    /// The configuration as a file that [`Config::parse`] reads as the same configuration. What has its default is
+    /// left out.
+    ///
+    /// # Errors
+    /// Only [`SecretMode::Sealed`] can fail: by a passphrase that is too short, or by a system without random
+    /// bytes.
+    pub fn export(&self, secrets: &SecretMode) -> Result<String, SealError> {
+        let mut sealing = Sealing::new(secrets)?;
+        let mut document = DocumentMut::new();
+        document.insert("version", value(VERSION.cast_signed()));
+        document.insert("network", network(&self.network).into());
+        put_all(&mut document, "realm", self.realms.iter().map(realm));
+        put_all(&mut document, "domain", self.domains.iter().map(domain));
+        put_all(&mut document, "known-network", self.known_networks.iter().map(known_network));
+        put(&mut document, "tls", tls(&self.tls, &mut sealing));
+        let (mut limits, mut tcp, mut delivery, mut time) =
+            (Table::new(), Table::new(), Table::new(), Table::new());
+        self.limits.write(&mut limits);
+        self.tcp.write(&mut tcp);
+        if !tcp.is_empty() {
+            limits.insert("tcp", Item::Table(tcp));
+        }
+        put(&mut document, "limits", limits);
+        self.delivery.write(&mut delivery);
+        put(&mut document, "delivery", delivery);
+        texts(&mut time, "servers", &self.time_servers);
+        put(&mut document, "time", time);
+        let administrators = self.administrators.iter().map(|who| administrator(who, &mut sealing));
+        put_all(&mut document, "administrator", administrators);
+        sealing.finish()?;
+        Ok(document.to_string())
+    }
+}
+
+fn put(document: &mut DocumentMut, key: &str, table: Table) {
+    if !table.is_empty() {
+        document.insert(key, Item::Table(table));
+    }
+}
+
+fn put_all(table: &mut Table, key: &str, tables: impl Iterator<Item = Table>) {
+    let tables: ArrayOfTables = tables.collect();
+    if !tables.is_empty() {
+        table.insert(key, Item::ArrayOfTables(tables));
+    }
+}
+
+/// A list of texts, left out when it is empty.
+fn texts<T: ToString>(table: &mut Table, key: &str, items: &[T]) {
+    if !items.is_empty() {
+        let array: Array = items.iter().map(T::to_string).collect();
+        table.insert(key, value(array));
+    }
+}
+
+/// A value, left out when it is the default.
+fn unless<T: PartialEq>(table: &mut Table, key: &str, given: &T, usual: &T, text: impl FnOnce(&T) -> Value) {
+    if given != usual {
+        table.insert(key, value(text(given)));
+    }
+}
+
+fn word<T: Words>(table: &mut Table, key: &str, given: T) {
+    unless(table, key, &given, &T::default(), |given| given.word().into());
+}
+
+fn network(network: &Network) -> Table {
+    let mut table = Table::new();
+    table.insert("hostname", value(network.hostname.as_str()));
+    match &network.addressing {
+        Addressing::Dhcp => {
+            table.insert("address", value("dhcp"));
+        }
+        Addressing::Static { addresses, gateways } => {
+            texts(&mut table, "address", addresses);
+            texts(&mut table, "gateway", gateways);
+        }
+    }
+    texts(&mut table, "dns", &network.dns);
+    table
+}
+
+fn realm(realm: &Realm) -> Table {
+    let mut table = Table::new();
+    table.insert("name", value(realm.name.as_str()));
+    unless(&mut table, "parent", &realm.parent, &RealmName::base(), |parent| parent.as_str().into());
+    let settings = realm.settings.iter().map(|setting| {
+        let mut table = Table::new();
+        table.insert("id", value(format!("S-{}", setting.id)));
+        let given = match &setting.value {
+            SettingValue::Switch(given) => value(*given),
+            SettingValue::Number(given) => value(*given),
+            SettingValue::Text(given) => value(given.as_str()),
+        };
+        table.insert("value", given);
+        table
+    });
+    put_all(&mut table, "setting", settings);
+    table
+}
+
+fn domain(domain: &Domain) -> Table {
+    let mut table = Table::new();
+    table.insert("name", value(domain.name.as_str()));
+    table.insert("realm", value(domain.realm.as_str()));
+    texts(&mut table, "route", &domain.route);
+    if let Some(server) = &domain.verification_server {
+        table.insert("verification-server", value(server.to_string()));
+    }
+    word(&mut table, "mapping", domain.mapping);
+    word(&mut table, "delivery", domain.profile);
+    word(&mut table, "tls", domain.tls);
+    table
+}
+
+fn known_network(known: &KnownNetwork) -> Table {
+    let mut table = Table::new();
+    unless(&mut table, "name", &known.name, &String::new(), |name| name.as_str().into());
+    texts(&mut table, "network", &known.networks);
+    unless(&mut table, "relay", &known.relay, &false, |relay| (*relay).into());
+    table
+}
+
+fn tls(tls: &Tls, sealing: &mut Sealing) -> Table {
+    let mut table = Table::new();
+    if let Some(identity) = &tls.identity {
+        table.insert("certificate", value(identity.certificate.as_str()));
+        table.insert("key", value(sealing.value(&identity.key)));
+    }
+    word(&mut table, "min-version", tls.min_version);
+    let roots: Vec<&str> = tls.roots.iter().map(|root| root.as_str()).collect();
+    texts(&mut table, "roots", &roots);
+    table
+}
+
+fn administrator(who: &Administrator, sealing: &mut Sealing) -> Table {
+    let mut table = Table::new();
+    table.insert("name", value(who.name.as_str()));
+    table.insert("password-hash", value(sealing.value(&who.password_hash)));
+    unless(&mut table, "read-only", &who.read_only, &false, |read_only| (*read_only).into());
+    table
+}
