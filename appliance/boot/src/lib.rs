@@ -2,3 +2,8 @@
 
 pub mod hosted;
 pub mod role;
+pub mod sandbox;
+pub mod supervise;
+
+mod household;
+mod text;

@@ -1,7 +1,7 @@
 //! Children of a single-threaded parent: forked without exec, reaped, killed.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::process::{self, WaitOptions};
 
@@ -20,17 +20,17 @@ pub enum Exit {
 /// Starts `program` in a child that holds `keep`, `stderr` as its standard error, and nothing else: every other
 /// descriptor is closed, standard input and output are `/dev/null`, no signal is blocked.
 ///
-/// `program` may use only descriptors in `keep`; any other that it captured is closed under it. Its return value
-/// is the exit code; a panic is [`EXIT_PANIC`]. Destructors of what the parent had do not run in the child.
+/// `program` may use only descriptors in `keep`; any other that it captured is closed under it. What it captured is
+/// dropped in the parent, so that a descriptor moved into it is the child's alone. Its return value is the exit code; a panic is [`EXIT_PANIC`]. Destructors of what the parent had do not run in the child.
 ///
 /// Fails if this process has more than one thread: a lock that another one holds would stay held in the child.
-pub fn spawn(keep: &[BorrowedFd<'_>], stderr: OwnedFd, program: impl FnOnce() -> i32) -> io::Result<Pid> {
+pub fn spawn(keep: &[RawFd], stderr: OwnedFd, program: impl FnOnce() -> i32) -> io::Result<Pid> {
     let threads = std::fs::read_dir("/proc/self/task")?.count();
     if threads != 1 {
         return Err(io::Error::other(format!("cannot fork safely: {threads} threads")));
     }
     let null = OwnedFd::from(std::fs::File::options().read(true).write(true).open("/dev/null")?);
-    let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut kept = keep.to_vec();
     kept.sort_unstable();
     // SAFETY: there is one thread, so that no lock is held by a thread which the child lacks; the child leaves by
     // `_exit` only, so that nothing of the parent's is dropped or flushed twice.
