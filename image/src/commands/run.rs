@@ -73,6 +73,7 @@ impl Run {
             forwards: vec![SMTP, HTTPS],
             memory: MEMORY,
             reboots: true,
+            clock_ahead: Duration::ZERO,
         })
     }
 }

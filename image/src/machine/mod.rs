@@ -6,6 +6,7 @@ mod monitor;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::{Doing, Result};
 pub use console::{CONSOLE_MAX, Console};
@@ -37,6 +38,8 @@ pub struct Machine {
     pub memory: u32,
     /// Whether a reset starts it again; else it ends QEMU.
     pub reboots: bool,
+    /// How far its clock goes before this machine's.
+    pub clock_ahead: Duration,
 }
 
 /// A port of 127.0.0.1 that leads to a port of the guest.
@@ -72,6 +75,7 @@ impl Machine {
         add("-mon", "chardev=monitor,mode=control".into());
         add("-chardev", "socket,id=console,fd=1".into());
         add("-serial", "chardev:console".into());
+        add("-rtc", format!("base={}", clock(SystemTime::now() + self.clock_ahead)));
         add("-device", "virtio-rng-pci".into());
         add("-netdev", self.network());
         // Without its ROM the card is no boot device, and firmware does not wait for PXE.
@@ -102,6 +106,12 @@ impl Machine {
     }
 }
 
+/// As QEMU reads it.
+fn clock(time: SystemTime) -> String {
+    let time = jiff::Timestamp::try_from(time).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
 fn drive(id: &str, file: &Path, how: &str) -> String {
     format!("if=none,id={id},format=raw,{how},file={}", option_value(file))
 }
@@ -119,6 +129,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_clock_is_written_as_qemu_reads_it() {
+        assert_eq!(clock(SystemTime::UNIX_EPOCH + Duration::from_secs(86_461)), "1970-01-02T00:01:01");
+    }
+
+    #[test]
     fn forwards_and_the_seed_reach_the_command_line() {
         let machine = Machine {
             boot: Boot::Kernel("postern.efi".into()),
@@ -127,6 +142,7 @@ mod tests {
             forwards: vec![Forward { host: 2525, guest: 25 }, Forward { host: 0, guest: 443 }],
             memory: MEMORY,
             reboots: false,
+            clock_ahead: Duration::from_secs(3600),
         };
         let line = machine.arguments(Path::new("/nowhere")).unwrap().join(" ");
         assert!(
