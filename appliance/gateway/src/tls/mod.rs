@@ -1,0 +1,7 @@
+//! TLS over streams that somebody else opened: towards next hops, and towards clients of ours.
+
+pub mod client;
+pub mod dane;
+pub mod identity;
+mod roots;
+pub mod server;

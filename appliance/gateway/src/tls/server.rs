@@ -1,0 +1,206 @@
+//! TLS as a server: one configuration for all sessions, changed as a whole.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, NamedGroup, ServerConfig, ServerConnection, SignatureScheme,
+};
+use sha2::{Digest, Sha256};
+use smtp::Time;
+use tokio_rustls::TlsAcceptor;
+
+use super::identity::{Identity, IdentityError};
+
+/// A handshake that takes longer is ended.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(30);
+/// Handshakes begun in a second, in all: each costs a signature.
+pub const HANDSHAKES_A_SECOND: u32 = 50;
+
+/// What was negotiated, as it is shown in `Received` and in events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// IANA's name, such as `TLS_AES_256_GCM_SHA384`.
+    pub cipher: String,
+    /// SHA-256 of the client's certificate, in lower-case hexadecimal, if it sent one.
+    pub client_certificate: Option<String>,
+}
+
+/// What sessions take TLS from. Cheap to clone; a new certificate holds from the next handshake on.
+#[derive(Debug, Clone)]
+pub struct ServerTls(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: RwLock<Arc<ServerConfig>>,
+    begun: Mutex<Begun>,
+}
+
+/// Handshakes that may still begin.
+#[derive(Debug)]
+struct Begun {
+    left: u32,
+    at: Time,
+}
+
+impl ServerTls {
+    /// TLS that shows `identity`.
+    pub fn new(identity: Identity) -> Result<ServerTls, IdentityError> {
+        let config = RwLock::new(Arc::new(config(identity)?));
+        let begun = Mutex::new(Begun { left: HANDSHAKES_A_SECOND, at: Time::default() });
+        Ok(ServerTls(Arc::new(Shared { config, begun })))
+    }
+
+    /// Shows `identity` from the next handshake on; on an error the old one stays.
+    pub fn show(&self, identity: Identity) -> Result<(), IdentityError> {
+        let new = Arc::new(config(identity)?);
+        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    /// What takes one handshake, or `None` when [`HANDSHAKES_A_SECOND`] have begun.
+    pub fn acceptor(&self, now: Time) -> Option<TlsAcceptor> {
+        let granted = self.0.begun.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        let config = || self.0.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        granted.then(|| TlsAcceptor::from(config()))
+    }
+}
+
+impl Begun {
+    fn take(&mut self, now: Time) -> bool {
+        let refilled = now.since(self.at).as_millis() * u128::from(HANDSHAKES_A_SECOND) / 1_000;
+        if refilled > 0 {
+            let left = u128::from(self.left) + refilled;
+            self.left = u32::try_from(left).unwrap_or(u32::MAX).min(HANDSHAKES_A_SECOND);
+            self.at = now;
+        }
+        let granted = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        granted
+    }
+}
+
+/// What was negotiated on `connection`.
+pub fn facts(connection: &ServerConnection) -> TlsFacts {
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLS",
+    };
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    // rustls writes TLS13_…, IANA's registry TLS_….
+    let cipher = suite.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1);
+    let client_certificate = connection.peer_certificates().and_then(<[_]>::first).map(fingerprint);
+    TlsFacts { version, cipher, client_certificate }
+}
+
+/// SHA-256 of a certificate in lower-case hexadecimal.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    Sha256::digest(certificate).iter().fold(String::with_capacity(64), |mut text, octet| {
+        write!(text, "{octet:02x}").expect("a String takes every write");
+        text
+    })
+}
+
+fn config(identity: Identity) -> Result<ServerConfig, IdentityError> {
+    let provider = Arc::new(provider());
+    let verifier = Arc::new(AnyClient(provider.signature_verification_algorithms));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.chain, identity.key)?;
+    config.ignore_client_order = true;
+    // Tickets are kept by the client and sealed by keys that change: a resumption costs us no memory.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+/// Hybrid post-quantum exchange first; then what every client has.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    const WANTED: [NamedGroup; 4] =
+        [NamedGroup::X25519MLKEM768, NamedGroup::X25519, NamedGroup::secp256r1, NamedGroup::secp384r1];
+    provider.kx_groups = WANTED
+        .iter()
+        .filter_map(|name| aws_lc_rs::ALL_KX_GROUPS.iter().find(|group| group.name() == *name))
+        .copied()
+        .collect();
+    provider
+}
+
+/// Asks for a certificate and takes any, or none: the session goes on either way, and what a certificate allows
+/// is decided where known networks are looked up. The signature is checked, so that it is the client's own.
+#[derive(Debug)]
+struct AnyClient(WebPkiSupportedAlgorithms);
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_post_quantum_group_comes_first() {
+        let groups: Vec<_> = provider().kx_groups.iter().map(|group| group.name()).collect();
+        assert_eq!(groups.first(), Some(&NamedGroup::X25519MLKEM768));
+        assert_eq!(groups.len(), 4);
+    }
+
+    #[test]
+    fn handshakes_are_granted_by_the_second() {
+        let at = |millis| Time::from_start(Duration::from_millis(millis));
+        let mut begun = Begun { left: HANDSHAKES_A_SECOND, at: at(0) };
+        assert_eq!((0..200).filter(|_| begun.take(at(0))).count(), 50);
+        assert!(begun.take(at(20)));
+        assert!(!begun.take(at(20)));
+        assert_eq!((0..200).filter(|_| begun.take(at(60_000))).count(), 50);
+    }
+}
