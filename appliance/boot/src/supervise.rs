@@ -170,10 +170,11 @@ impl Supervisor {
     /// When [`Input::Time`] is to be given at the latest.
     pub fn deadline(&self) -> Duration {
         let asking = matches!(self.state, State::Running { .. } | State::Stopping { .. });
-        let pulses = self.pulses.iter().filter(|pulse| asking && pulse.alive).map(|pulse| match pulse.asked {
-            Some(asked) => asked + pulse.limit(),
-            None => pulse.next,
-        });
+        let pulses =
+            self.pulses.iter().filter(|pulse| asking && pulse.alive).map(|pulse| match pulse.asked {
+                Some(asked) => asked + pulse.limit(),
+                None => pulse.next,
+            });
         let state = match self.state {
             State::Waiting { until } => Some(until),
             State::Stopping { deadline, .. } => Some(deadline),
