@@ -181,11 +181,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
         if !self.flush().await {
             return;
         }
-        let Some(acceptor) = self.shared.tls.acceptor(self.shared.appliance.clock.elapsed()) else {
+        let Some(handshake) = self.shared.tls.handshake(self.shared.appliance.clock.elapsed()) else {
             self.policy.tls_failed(&"too many handshakes in a second", FaultClass::Resource);
             return self.handle(Input::TlsFailed);
         };
-        match self.wire.start_tls(acceptor).await {
+        match self.wire.start_tls(handshake).await {
             Ok(facts) => {
                 self.policy.tls_established(facts);
                 self.handle(Input::TlsDone);

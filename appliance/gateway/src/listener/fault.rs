@@ -22,7 +22,7 @@ impl MessageFault {
     /// What the client is told. Where the fault is ours the reply is a 4xx: nothing is lost, it comes again.
     pub(super) fn reply(&self) -> Reply {
         match self {
-            MessageFault::Header(HeaderFault::TooLong | HeaderFault::TooManyFields) => {
+            MessageFault::Header(HeaderFault::TooLong { .. } | HeaderFault::TooManyFields { .. }) => {
                 Reply::new(552, "Header section too large").enhanced(5, 3, 4)
             }
             MessageFault::Header(HeaderFault::Loop { .. }) => {
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn the_senders_faults_are_final() {
         for (fault, code) in [
-            (MessageFault::from(HeaderFault::TooLong), 552),
-            (HeaderFault::TooManyFields.into(), 552),
+            (MessageFault::from(HeaderFault::TooLong { limit: 1 }), 552),
+            (HeaderFault::TooManyFields { limit: 1 }.into(), 552),
             (HeaderFault::Loop { received: 51, own: 0 }.into(), 554),
             (StoreError::TooLarge { limit: 1 }.into(), 552),
         ] {

@@ -1,7 +1,6 @@
 //! A message on its way from the session into the spool.
 
 use bytes::Bytes;
-use config_schema::name::DomainName;
 use store::message::NewMessage;
 use store::spool::SpoolWriter;
 use store::{MessageId, Store, StoreError, Timestamp};
@@ -31,13 +30,13 @@ impl Intake {
     pub(super) async fn begin(
         store: &Store,
         now: Timestamp,
-        own: DomainName,
+        incoming: Incoming,
         received: impl FnOnce(MessageId) -> String,
     ) -> Result<Intake, MessageFault> {
         let mut writer = store.begin(now)?;
         let id = writer.id();
         write(&mut writer, received(id).as_bytes()).await?;
-        let open = Open { writer, incoming: Incoming::new(own), passed: Vec::new() };
+        let open = Open { writer, incoming, passed: Vec::new() };
         Ok(Intake { id, open: Some(open), fault: None })
     }
 

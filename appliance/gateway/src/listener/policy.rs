@@ -18,9 +18,11 @@ use super::Shared;
 use super::fault::{MessageFault, no_room};
 use super::gate::Place;
 use super::intake::Intake;
+use super::settings;
 use super::sources::Offence;
 use super::transaction::Transaction;
 use crate::event::{Kind, escaped};
+use crate::message::Incoming;
 use crate::recipient;
 use crate::tls::server::TlsFacts;
 
@@ -216,8 +218,10 @@ impl Policy {
         };
         let now = self.shared.appliance.clock.now();
         let own = self.config.network.hostname.clone();
-        let intake =
-            Intake::begin(&self.shared.appliance.store, now, own, |id| self.received(&transaction, id, now));
+        let incoming = Incoming::new(own, settings::header_limits(&self.config));
+        let intake = Intake::begin(&self.shared.appliance.store, now, incoming, |id| {
+            self.received(&transaction, id, now)
+        });
         let answer = match intake.await {
             Ok(intake) => {
                 transaction.intake = Some(intake);

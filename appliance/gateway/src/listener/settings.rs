@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use config_schema::Config;
-use smtp::server::{Extensions, Limits, ServerConfig};
+use config_schema::value::ByteSize;
+use smtp::server::{Extensions, Limits, ServerConfig, Timeouts};
 
 use super::sources::SourceLimits;
+use crate::message::HeaderLimits;
 
 /// The settings of sessions, derived once for each configuration and shared by all of its sessions.
 #[derive(Debug, Default)]
@@ -27,25 +29,54 @@ impl Settings {
     }
 }
 
+/// A source is banned for as many unknown recipients as this many sessions may ask for.
+const SESSIONS_BEFORE_BAN: u32 = 3;
+
 /// Limits by source as the configuration has them.
 pub(super) fn source_limits(config: &Config) -> SourceLimits {
+    let limits = &config.limits;
     SourceLimits {
-        connections: config.limits.connections,
-        per_address: config.limits.connections_per_address,
-        per_network: config.limits.connections_per_network,
-        new_per_minute: config.limits.new_connections_per_minute,
-        ..SourceLimits::default()
+        connections: limits.connections,
+        per_address: limits.connections_per_address,
+        per_network: limits.connections_per_network,
+        new_per_minute: limits.new_connections_per_minute,
+        reserved_percent: limits.reserved_percent,
+        unknown_recipients: limits.unknown_recipients.saturating_mul(SESSIONS_BEFORE_BAN),
+        ban: limits.ban.duration(),
+    }
+}
+
+/// Limits of a header section as the configuration has them.
+pub(super) fn header_limits(config: &Config) -> HeaderLimits {
+    HeaderLimits {
+        octets: config.limits.header_size.bytes(),
+        fields: config.limits.header_fields,
+        received: config.limits.received_fields,
+        own_received: config.limits.own_received_fields,
     }
 }
 
 fn session_settings(config: &Config) -> ServerConfig {
+    let limits = &config.limits;
+    let length = |size: ByteSize| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
     let mut settings = ServerConfig::new(config.network.hostname.clone());
     settings.extensions = Extensions { starttls: true, ..Extensions::default() };
     settings.limits = Limits {
-        recipients: config.limits.recipients,
-        messages: config.limits.messages_per_connection,
-        message_size: config.limits.message_size.bytes(),
-        ..Limits::default()
+        command_line: length(limits.command_line),
+        bad_commands: limits.bad_commands,
+        idle_commands: limits.idle_commands,
+        recipients: limits.recipients,
+        unknown_recipients: limits.unknown_recipients,
+        messages: limits.messages_per_connection,
+        message_size: limits.message_size.bytes(),
+        data_line: length(limits.data_line),
+    };
+    settings.timeouts = Timeouts {
+        command: limits.command_time.duration(),
+        data_block: limits.data_block_time.duration(),
+        data: limits.data_time.duration(),
+        tls: limits.tls_handshake_time.duration(),
+        ..Timeouts::default()
     };
     settings
 }

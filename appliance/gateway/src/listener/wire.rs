@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::tls::server::{self, TlsFacts};
+use crate::tls::server::{Handshake, TlsFacts};
 
 /// Octets read at a time, on the stack: an idle session has no read buffer.
 const READ: usize = 32 * 1024;
@@ -74,13 +73,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Goes on inside TLS. On an error the stream is gone.
-    pub(super) async fn start_tls(&mut self, acceptor: TlsAcceptor) -> io::Result<TlsFacts> {
+    pub(super) async fn start_tls(&mut self, handshake: Handshake) -> io::Result<TlsFacts> {
         match std::mem::replace(self, Wire::Gone) {
             Wire::Plain(stream) => {
-                let accept = acceptor.accept(stream);
-                let handshake = timeout(server::HANDSHAKE_TIME, accept).await;
-                let stream = handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                let facts = server::facts(stream.get_ref().1);
+                let (stream, facts) = handshake.accept(stream).await?;
                 *self = Wire::Tls(Box::new(stream));
                 Ok(facts)
             }

@@ -3,15 +3,25 @@
 
 use config_schema::name::DomainName;
 
-/// Longest header section, in octets.
-pub const HEADER_MAX: u64 = 1 << 20;
-/// Most fields in a header section.
-pub const FIELDS_MAX: u32 = 2_000;
-/// RFC 5321 §6.3: a large count of `Received` means a loop; "at least 100" is its advice for simple counting,
-/// which real loops reach late: Exchange Online stops far earlier.
-pub const RECEIVED_MAX: u32 = 50;
-/// Most `Received` that say that we ourselves have had the message.
-pub const OWN_RECEIVED_MAX: u32 = 10;
+/// How much of a header section is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderLimits {
+    /// Octets of the section.
+    pub octets: u64,
+    /// Fields in it.
+    pub fields: u32,
+    /// `Received` fields. RFC 5321 §6.3 advises at least 100 for simple counting, which real loops reach late:
+    /// Exchange Online stops far earlier.
+    pub received: u32,
+    /// `Received` fields that say that we ourselves have had the message; with so many it is a loop.
+    pub own_received: u32,
+}
+
+impl Default for HeaderLimits {
+    fn default() -> HeaderLimits {
+        HeaderLimits { octets: 1_000_000, fields: 2_000, received: 50, own_received: 10 }
+    }
+}
 
 /// A line that has not come to its colon within RFC 5322 §2.1.1's line length is no field.
 const NAME_MAX: usize = 998;
@@ -25,6 +35,7 @@ const WORD_MAX: usize = DomainName::MAX;
 #[derive(Debug)]
 pub struct Incoming {
     own: DomainName,
+    limits: HeaderLimits,
     place: Place,
     /// Bytes of the current field not yet passed on: its name, or an examined beginning.
     held: Vec<u8>,
@@ -44,10 +55,10 @@ pub struct Incoming {
 /// Why a message is refused for its header section. Each is the sender's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderFault {
-    #[error("the header section is longer than {HEADER_MAX} octets")]
-    TooLong,
-    #[error("the header section has more than {FIELDS_MAX} fields")]
-    TooManyFields,
+    #[error("the header section is longer than {limit} octets")]
+    TooLong { limit: u64 },
+    #[error("the header section has more than {limit} fields")]
+    TooManyFields { limit: u32 },
     #[error("the message has passed {received} hosts, {own} times this one")]
     Loop { received: u32, own: u32 },
 }
@@ -82,9 +93,10 @@ enum Fate {
 
 impl Incoming {
     /// A filter for a message that `own` (our host name) accepts.
-    pub fn new(own: DomainName) -> Incoming {
+    pub fn new(own: DomainName, limits: HeaderLimits) -> Incoming {
         Incoming {
             own,
+            limits,
             place: Place::LineStart(Fate::Pass),
             held: Vec::new(),
             value_at: 0,
@@ -145,11 +157,12 @@ impl Incoming {
 
     fn count(&mut self, octets: usize) {
         self.octets += octets as u64;
-        let fault = if self.octets > HEADER_MAX {
-            HeaderFault::TooLong
-        } else if self.fields > FIELDS_MAX {
-            HeaderFault::TooManyFields
-        } else if self.received > RECEIVED_MAX || self.own_received >= OWN_RECEIVED_MAX {
+        let HeaderLimits { octets, fields, received, own_received } = self.limits;
+        let fault = if self.octets > octets {
+            HeaderFault::TooLong { limit: octets }
+        } else if self.fields > fields {
+            HeaderFault::TooManyFields { limit: fields }
+        } else if self.received > received || self.own_received >= own_received {
             HeaderFault::Loop { received: self.received, own: self.own_received }
         } else {
             return;
@@ -408,7 +421,7 @@ mod tests {
 
     fn filter_cut(message: &[u8], cut: usize) -> (Vec<u8>, Result<Passed, HeaderFault>) {
         let mut out = Vec::new();
-        let mut incoming = Incoming::new(own());
+        let mut incoming = Incoming::new(own(), HeaderLimits::default());
         for chunk in message.chunks(cut.max(1)) {
             if let Err(fault) = incoming.push(chunk, &mut out) {
                 return (out, Err(fault));
@@ -500,20 +513,20 @@ mod tests {
         let ours = "Received: from a\r\n\tBY\r\n\tMX.example.com (Postern) with ESMTP; x\r\n";
         let with =
             |field: &str, n: u32| filter_cut(format!("{}\r\n", field.repeat(n as usize)).as_bytes(), 7).1;
-        assert_eq!(with(other, RECEIVED_MAX), Ok(Passed { removed: 0, received: RECEIVED_MAX }));
-        assert!(matches!(with(other, RECEIVED_MAX + 1), Err(HeaderFault::Loop { received: 51, own: 0 })));
-        assert!(with(ours, OWN_RECEIVED_MAX - 1).is_ok());
-        assert!(matches!(with(ours, OWN_RECEIVED_MAX), Err(HeaderFault::Loop { received: 10, own: 10 })));
+        assert_eq!(with(other, 50), Ok(Passed { removed: 0, received: 50 }));
+        assert!(matches!(with(other, 51), Err(HeaderFault::Loop { received: 51, own: 0 })));
+        assert!(with(ours, 9).is_ok());
+        assert!(matches!(with(ours, 10), Err(HeaderFault::Loop { received: 10, own: 10 })));
     }
 
     #[test]
     fn fields_and_octets_have_limits() {
         let fields = |n: usize| filter_cut(format!("{}\r\n", "A: b\r\n".repeat(n)).as_bytes(), 4_096).1;
-        assert!(fields(FIELDS_MAX as usize).is_ok());
-        assert_eq!(fields(FIELDS_MAX as usize + 1), Err(HeaderFault::TooManyFields));
+        assert!(fields(2_000).is_ok());
+        assert_eq!(fields(2_001), Err(HeaderFault::TooManyFields { limit: 2_000 }));
         let octets = |n: usize| filter_cut(format!("A:{}\r\n\r\n", "b".repeat(n - 6)).as_bytes(), 4_096).1;
-        assert!(octets(HEADER_MAX as usize).is_ok());
-        assert_eq!(octets(HEADER_MAX as usize + 1), Err(HeaderFault::TooLong));
+        assert!(octets(1_000_000).is_ok());
+        assert_eq!(octets(1_000_001), Err(HeaderFault::TooLong { limit: 1_000_000 }));
     }
 
     #[test]

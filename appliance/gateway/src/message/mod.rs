@@ -3,4 +3,4 @@
 
 mod incoming;
 
-pub use incoming::{FIELDS_MAX, HEADER_MAX, HeaderFault, Incoming, OWN_RECEIVED_MAX, Passed, RECEIVED_MAX};
+pub use incoming::{HeaderFault, HeaderLimits, Incoming, Passed};

@@ -2,6 +2,9 @@
 
 pub mod client;
 pub mod dane;
+mod follow;
 pub mod identity;
 mod roots;
 pub mod server;
+
+pub use follow::follow;

@@ -1,6 +1,7 @@
 //! TLS as a server: one configuration for all sessions, changed as a whole.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,14 +14,29 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 use smtp::Time;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::identity::{Identity, IdentityError};
 
-/// A handshake that takes longer is ended.
-pub const HANDSHAKE_TIME: Duration = Duration::from_secs(30);
-/// Handshakes begun in a second, in all: each costs a signature.
-pub const HANDSHAKES_A_SECOND: u32 = 50;
+/// How handshakes are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// A handshake that takes longer is ended.
+    pub handshake_time: Duration,
+    /// Handshakes begun in a second, in all: each costs a signature.
+    pub handshakes_per_second: u32,
+    /// TLS 1.2 (RFC 5246) is not spoken.
+    pub only_tls13: bool,
+}
+
+impl Default for TlsSettings {
+    fn default() -> TlsSettings {
+        TlsSettings { handshake_time: Duration::from_secs(30), handshakes_per_second: 50, only_tls13: false }
+    }
+}
 
 /// What was negotiated, as it is shown in `Received` and in events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +55,7 @@ pub struct ServerTls(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    config: RwLock<Arc<ServerConfig>>,
+    shown: RwLock<(Arc<ServerConfig>, TlsSettings)>,
     begun: Mutex<Begun>,
 }
 
@@ -50,35 +66,62 @@ struct Begun {
     at: Time,
 }
 
+/// What takes one handshake.
+pub struct Handshake {
+    acceptor: TlsAcceptor,
+    time: Duration,
+}
+
 impl ServerTls {
-    /// TLS that shows `identity`.
+    /// TLS that shows `identity`, with the usual settings.
     pub fn new(identity: Identity) -> Result<ServerTls, IdentityError> {
-        let config = RwLock::new(Arc::new(config(identity)?));
-        let begun = Mutex::new(Begun { left: HANDSHAKES_A_SECOND, at: Time::default() });
-        Ok(ServerTls(Arc::new(Shared { config, begun })))
+        let settings = TlsSettings::default();
+        let shown = RwLock::new((Arc::new(config(identity, &settings)?), settings));
+        let begun = Mutex::new(Begun { left: settings.handshakes_per_second, at: Time::default() });
+        Ok(ServerTls(Arc::new(Shared { shown, begun })))
     }
 
-    /// Shows `identity` from the next handshake on; on an error the old one stays.
-    pub fn show(&self, identity: Identity) -> Result<(), IdentityError> {
-        let new = Arc::new(config(identity)?);
-        *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+    /// Shows `identity` from the next handshake on; on an error everything stays as it was.
+    pub fn show(&self, identity: Identity, settings: TlsSettings) -> Result<(), IdentityError> {
+        let new = Arc::new(config(identity, &settings)?);
+        *self.0.shown.write().unwrap_or_else(PoisonError::into_inner) = (new, settings);
         Ok(())
     }
 
-    /// What takes one handshake, or `None` when [`HANDSHAKES_A_SECOND`] have begun.
-    pub fn acceptor(&self, now: Time) -> Option<TlsAcceptor> {
-        let granted = self.0.begun.lock().unwrap_or_else(PoisonError::into_inner).take(now);
-        let config = || self.0.config.read().unwrap_or_else(PoisonError::into_inner).clone();
-        granted.then(|| TlsAcceptor::from(config()))
+    /// What takes one handshake, or `None` when [`TlsSettings::handshakes_per_second`] have begun.
+    pub fn handshake(&self, now: Time) -> Option<Handshake> {
+        let (config, settings) = self.0.shown.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut begun = self.0.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = begun.take(now, settings.handshakes_per_second);
+        granted.then(|| Handshake { acceptor: TlsAcceptor::from(config), time: settings.handshake_time })
+    }
+}
+
+impl Handshake {
+    /// Does the handshake on `stream`, which is gone if it fails.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        stream: S,
+    ) -> io::Result<(TlsStream<S>, TlsFacts)> {
+        let done = timeout(self.time, self.acceptor.accept(stream)).await;
+        let stream =
+            done.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
+        let facts = facts(stream.get_ref().1);
+        Ok((stream, facts))
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handshake({:?})", self.time)
     }
 }
 
 impl Begun {
-    fn take(&mut self, now: Time) -> bool {
-        let refilled = now.since(self.at).as_millis() * u128::from(HANDSHAKES_A_SECOND) / 1_000;
+    fn take(&mut self, now: Time, per_second: u32) -> bool {
+        let refilled = now.since(self.at).as_millis() * u128::from(per_second) / 1_000;
         if refilled > 0 {
-            let left = u128::from(self.left) + refilled;
-            self.left = u32::try_from(left).unwrap_or(u32::MAX).min(HANDSHAKES_A_SECOND);
+            self.left = u32::try_from(u128::from(self.left) + refilled).unwrap_or(u32::MAX).min(per_second);
             self.at = now;
         }
         let granted = self.left > 0;
@@ -88,7 +131,7 @@ impl Begun {
 }
 
 /// What was negotiated on `connection`.
-pub fn facts(connection: &ServerConnection) -> TlsFacts {
+fn facts(connection: &ServerConnection) -> TlsFacts {
     let version = match connection.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -109,11 +152,15 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     })
 }
 
-fn config(identity: Identity) -> Result<ServerConfig, IdentityError> {
+fn config(identity: Identity, settings: &TlsSettings) -> Result<ServerConfig, IdentityError> {
     let provider = Arc::new(provider());
+    let versions: &[_] = match settings.only_tls13 {
+        true => &[&rustls::version::TLS13],
+        false => &[&rustls::version::TLS13, &rustls::version::TLS12],
+    };
     let verifier = Arc::new(AnyClient(provider.signature_verification_algorithms));
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.chain, identity.key)?;
     config.ignore_client_order = true;
@@ -197,10 +244,10 @@ mod tests {
     #[test]
     fn handshakes_are_granted_by_the_second() {
         let at = |millis| Time::from_start(Duration::from_millis(millis));
-        let mut begun = Begun { left: HANDSHAKES_A_SECOND, at: at(0) };
-        assert_eq!((0..200).filter(|_| begun.take(at(0))).count(), 50);
-        assert!(begun.take(at(20)));
-        assert!(!begun.take(at(20)));
-        assert_eq!((0..200).filter(|_| begun.take(at(60_000))).count(), 50);
+        let mut begun = Begun { left: 50, at: at(0) };
+        assert_eq!((0..200).filter(|_| begun.take(at(0), 50)).count(), 50);
+        assert!(begun.take(at(20), 50));
+        assert!(!begun.take(at(20), 50));
+        assert_eq!((0..200).filter(|_| begun.take(at(60_000), 50)).count(), 50);
     }
 }
