@@ -358,6 +358,19 @@ fn a_server_that_never_answers_quit_is_left() {
 }
 
 #[test]
+fn what_is_handed_in_as_the_server_leaves_has_its_outcome() {
+    let now = smtp::Time::default();
+    let config = std::sync::Arc::new(client_config());
+    let mut actions = smtp::client::Actions::new();
+    let mut session = smtp::client::Session::new(config, now, &mut actions);
+    session.handle(now, Input::PeerClosed, &mut actions);
+    session.handle(now, Input::Deliver(one()), &mut actions);
+    let last = actions.drain().last();
+    let Some(smtp::client::Action::Done(outcome)) = last else { panic!("{last:?}") };
+    assert_eq!((outcome.result, outcome.recipients), (Err(Failure::Closed(Stage::Idle)), vec![None]));
+}
+
+#[test]
 fn misuse_is_told_and_harmless() {
     let mut client = Client::new(client_config());
     client.input(Input::Deliver(one()));

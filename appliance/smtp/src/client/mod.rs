@@ -38,7 +38,7 @@ pub enum Input<'a> {
     TlsFailed,
     /// The server sent its end of stream, or the connection is lost.
     PeerClosed,
-    /// Send this message; only after [`Action::Ready`].
+    /// Send this message; only after [`Action::Ready`]. Whatever happens, one [`Action::Done`] answers it.
     Deliver(Transaction),
     /// Ask about these recipients, send nothing: MAIL, RCPT…, RSET; only after [`Action::Ready`].
     Probe(Transaction),

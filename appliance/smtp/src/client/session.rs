@@ -63,6 +63,11 @@ impl Session {
     /// Takes one input and appends what is to be done.
     pub fn handle(&mut self, now: Time, input: Input<'_>, actions: &mut Actions) {
         if self.is_closed() {
+            // The end may come between Ready and what was handed in for it: that still gets its outcome.
+            if let Input::Deliver(transaction) | Input::Probe(transaction) = input {
+                actions
+                    .push(Action::Done(Running::deliver(transaction).unsent(Failure::Closed(Stage::Idle))));
+            }
             return;
         }
         match input {
@@ -185,7 +190,7 @@ impl Session {
 
     fn begin(&mut self, now: Time, mut running: Running, actions: &mut Actions) {
         if !self.is_ready() {
-            return actions.push(Action::Done(running.misused("a transaction before Ready")));
+            return actions.push(Action::Done(running.unsent(Failure::Misuse("a transaction before Ready"))));
         }
         let step = running.begin(&self.extensions, actions);
         self.after(now, Box::new(running), false, step, actions);

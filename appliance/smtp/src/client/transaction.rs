@@ -149,9 +149,9 @@ impl Running {
         self.outcome(Err(failure), extensions)
     }
 
-    /// The outcome of a transaction that was handed in at the wrong time.
-    pub(super) fn misused(&mut self, what: &'static str) -> Outcome {
-        self.outcome(Err(Failure::Misuse(what)), &Extensions::default())
+    /// The outcome of a transaction of which nothing was said.
+    pub(super) fn unsent(mut self, failure: Failure) -> Outcome {
+        self.outcome(Err(failure), &Extensions::default())
     }
 
     pub(super) fn stage(&self) -> Stage {
