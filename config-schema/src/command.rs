@@ -7,6 +7,11 @@ pub fn example() -> String {
     crate::example::example()
 }
 
+/// The JSON Schema of the file, for editors; its `$id` names the version.
+pub fn schema() -> String {
+    format!("{:#}\n", crate::schema::schema())
+}
+
 /// Checks a file. `files` reads what it names. Seals are taken on trust when there is no passphrase for them.
 ///
 /// # Errors

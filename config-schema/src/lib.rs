@@ -8,6 +8,7 @@ pub mod administrator;
 mod bounded;
 pub mod command;
 pub mod delivery;
+mod depth;
 mod example;
 mod export;
 pub mod known_network;
@@ -18,6 +19,7 @@ pub mod network;
 mod reader;
 pub mod realm;
 pub mod route;
+mod schema;
 pub mod secret;
 pub mod time;
 pub mod tls;
@@ -26,6 +28,7 @@ mod words;
 
 pub use administrator::Administrator;
 pub use delivery::Delivery;
+pub use depth::DEPTH_MAX;
 pub use known_network::KnownNetwork;
 pub use limits::{Limits, TcpLimits};
 pub use mistake::{Mistake, Mistakes};
@@ -44,9 +47,6 @@ use reader::{Place, Section};
 pub const VERSION: u64 = 1;
 /// Longest file, in bytes.
 pub const TEXT_MAX: usize = 1 << 20;
-/// Deepest nesting of tables and lists; the reader itself refuses what is deeper.
-pub const DEPTH_MAX: usize = 32;
-
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -99,6 +99,40 @@ impl Config {
         }
     }
 
+    fn read(mut root: Section<'_>, notes: &mut Notes<'_>) -> Option<Config> {
+        read_version(&mut root, notes);
+        if !root.has("network") {
+            root.missing("network", "a table [network]", notes);
+        }
+        let network = root.section("network", notes).and_then(|section| Network::read(section, notes));
+        let realms = realm::read_realms(root.sections("realm", notes), notes);
+        let domains = realm::read_domains(root.sections("domain", notes), &realms, notes);
+        let known = root.sections("known-network", notes);
+        let known_networks =
+            known.into_iter().filter_map(|section| KnownNetwork::read(section, notes)).collect();
+        let (limits, tcp) =
+            root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
+        let delivery =
+            root.section("delivery", notes).map(|section| Delivery::read(section, notes)).unwrap_or_default();
+        let time_servers =
+            root.section("time", notes).map(|section| time::read(section, notes)).unwrap_or_default();
+        let tls = root.section("tls", notes).map(|section| Tls::read(section, notes)).unwrap_or_default();
+        let administrators = administrator::read(root.sections("administrator", notes), notes);
+        root.finish(notes);
+        Some(Config {
+            network: network?,
+            realms,
+            domains,
+            known_networks,
+            limits,
+            tcp,
+            delivery,
+            time_servers,
+            tls,
+            administrators,
+        })
+    }
+
     /// The domain of this exact name.
     pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
         self.domains.iter().find(|domain| domain.name == *name)
@@ -117,10 +151,6 @@ fn read(text: &str, notes: &mut Notes<'_>) -> Option<Config> {
         notes.note(None, "", format_args!("{} bytes, expected at most {TEXT_MAX}", text.len()));
         return None;
     }
-    if let Some(at) = too_deep(text) {
-        notes.note(Some(at..at), "", format_args!("nested deeper than {DEPTH_MAX}"));
-        return None;
-    }
     let document = match toml_edit::Document::parse(text) {
         Ok(document) => document,
         Err(error) => {
@@ -128,41 +158,12 @@ fn read(text: &str, notes: &mut Notes<'_>) -> Option<Config> {
             return None;
         }
     };
+    if let Err(depth::TooDeep(span)) = depth::check(document.as_table()) {
+        notes.note(span, "", format_args!("nested deeper than {DEPTH_MAX}, expected no more"));
+        return None;
+    }
     let place = Place { span: Some(0..0), path: String::new() };
-    let mut root = Section::new(document.as_table(), place);
-    read_version(&mut root, notes);
-    let network = match root.section("network", notes) {
-        Some(section) => Network::read(section, notes),
-        None => {
-            root.missing("network", "a table [network]", notes);
-            None
-        }
-    };
-    let realms = realm::read_realms(root.sections("realm", notes), notes);
-    let domains = realm::read_domains(root.sections("domain", notes), &realms, notes);
-    let known = root.sections("known-network", notes);
-    let known_networks = known.into_iter().filter_map(|section| KnownNetwork::read(section, notes)).collect();
-    let (limits, tcp) =
-        root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
-    let delivery =
-        root.section("delivery", notes).map(|section| Delivery::read(section, notes)).unwrap_or_default();
-    let time_servers =
-        root.section("time", notes).map(|section| time::read(section, notes)).unwrap_or_default();
-    let tls = root.section("tls", notes).map(|section| Tls::read(section, notes)).unwrap_or_default();
-    let administrators = administrator::read(root.sections("administrator", notes), notes);
-    root.finish(notes);
-    Some(Config {
-        network: network?,
-        realms,
-        domains,
-        known_networks,
-        limits,
-        tcp,
-        delivery,
-        time_servers,
-        tls,
-        administrators,
-    })
+    Config::read(Section::new(document.as_table(), place), notes)
 }
 
 fn read_version(root: &mut Section<'_>, notes: &mut Notes<'_>) {
@@ -170,23 +171,6 @@ fn read_version(root: &mut Section<'_>, notes: &mut Notes<'_>) {
     if !root.has("version") {
         root.missing("version", &format!("version = {VERSION}"), notes);
     }
-}
-
-/// Where brackets are open deeper than [`DEPTH_MAX`]. Text in strings is counted too, which only strings of many
-/// brackets would notice; the bound has to hold before anything parses the text.
-fn too_deep(text: &str) -> Option<usize> {
-    let mut depth = 0usize;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEPTH_MAX {
-            return Some(at);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

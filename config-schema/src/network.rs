@@ -82,11 +82,11 @@ fn too_many(limit: usize) -> String {
 }
 
 fn addressing(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Option<Addressing> {
+    let gateways = section.strings("gateway", notes).unwrap_or_default();
     let Some(words) = section.strings("address", notes) else {
         section.missing("address", "\"dhcp\" or a list such as [\"192.0.2.10/24\"]", notes);
         return None;
     };
-    let gateways = section.strings("gateway", notes).unwrap_or_default();
     if let [only] = words.as_slice()
         && only.value.eq_ignore_ascii_case("dhcp")
     {

@@ -1,10 +1,16 @@
 //! Reads one table after the other, noting every mistake and going on.
 
-use std::{fmt::Display, ops::Range, ops::RangeInclusive, str::FromStr};
+use std::{cell::RefCell, fmt::Display, ops::Range, ops::RangeInclusive, rc::Rc, str::FromStr};
 
+use serde_json::{Value as Json, json};
 use toml_edit::{Item, TableLike, Value};
 
-use crate::{mistake::Notes, realm::SettingValue, secret::Text};
+use crate::{
+    mistake::Notes,
+    realm::SettingValue,
+    schema::{Form, Shape, strings_form, text_form},
+    secret::Text,
+};
 
 /// A place in the file, for mistakes that are found later.
 #[derive(Debug, Clone)]
@@ -25,6 +31,8 @@ pub(crate) struct Section<'t> {
     table: &'t dyn TableLike,
     pub(crate) place: Place,
     known: Vec<&'static str>,
+    /// Where each key is noted down, when it is not a file that is read but the schema that is made.
+    shape: Option<Rc<RefCell<Shape>>>,
 }
 
 /// Keys farther than this from a known one get no suggestion.
@@ -32,7 +40,31 @@ const SUGGESTION_DISTANCE: usize = 3;
 
 impl<'t> Section<'t> {
     pub(crate) fn new(table: &'t dyn TableLike, place: Place) -> Section<'t> {
-        Section { table, place, known: Vec::new() }
+        Section { table, place, known: Vec::new(), shape: None }
+    }
+
+    /// A table without a key in it; every key that is asked for is noted down in `shape`.
+    pub(crate) fn describe(empty: &'t dyn TableLike, shape: Rc<RefCell<Shape>>) -> Section<'t> {
+        let place = Place { span: None, path: String::new() };
+        Section { shape: Some(shape), ..Section::new(empty, place) }
+    }
+
+    fn note_form(&self, key: &'static str, form: impl FnOnce() -> Form) {
+        if let Some(shape) = &self.shape {
+            shape.borrow_mut().record(key, form());
+        }
+    }
+
+    fn note_value(&self, key: &'static str, schema: impl FnOnce() -> Json) {
+        self.note_form(key, || Form::Value(schema()));
+    }
+
+    /// A table of the schema below this one.
+    fn nested(&self, key: &'static str, form: fn(Rc<RefCell<Shape>>) -> Form) -> Option<Section<'t>> {
+        self.shape.as_ref()?;
+        let shape = Rc::new(RefCell::new(Shape::default()));
+        self.note_form(key, || form(Rc::clone(&shape)));
+        Some(Section::describe(self.table, shape))
     }
 
     pub(crate) fn path(&self, key: &str) -> String {
@@ -53,10 +85,14 @@ impl<'t> Section<'t> {
 
     /// Notes that a key is missing, at the table's place.
     pub(crate) fn missing(&self, key: &str, expected: &str, notes: &mut Notes<'_>) {
+        if let Some(shape) = &self.shape {
+            shape.borrow_mut().require(key);
+        }
         notes.note(self.place.span.clone(), &self.path(key), format_args!("missing, expected {expected}"));
     }
 
     pub(crate) fn string(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Found<String>> {
+        self.note_value(key, || json!({ "type": "string" }));
         let (item, place) = self.get(key)?;
         let value = text(item.as_value(), &place, notes)?;
         Some(Found { value, place })
@@ -66,10 +102,12 @@ impl<'t> Section<'t> {
     pub(crate) fn word(
         &mut self,
         key: &'static str,
-        _words: impl Iterator<Item = &'static str>,
+        words: impl Iterator<Item = &'static str>,
         notes: &mut Notes<'_>,
     ) -> Option<Found<String>> {
-        self.string(key, notes)
+        let found = self.string(key, notes);
+        self.note_value(key, || json!({ "enum": words.collect::<Vec<_>>() }));
+        found
     }
 
     /// Where a key stands, or else another one, or else the table.
@@ -81,12 +119,14 @@ impl<'t> Section<'t> {
 
     /// A text that may stand in a file of its own or under a seal.
     pub(crate) fn text(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Found<Text>> {
+        self.note_value(key, text_form);
         let (item, place) = self.get(key)?;
         Text::read(item, place, notes)
     }
 
     /// A list of such texts.
     pub(crate) fn texts(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Vec<Found<Text>> {
+        self.note_value(key, || json!({ "type": "array", "items": text_form() }));
         let Some((item, place)) = self.get(key) else { return Vec::new() };
         let items: Vec<Item> = match (item.as_array(), item.as_array_of_tables()) {
             (Some(values), _) => values.iter().cloned().map(Item::Value).collect(),
@@ -113,6 +153,7 @@ impl<'t> Section<'t> {
     }
 
     pub(crate) fn boolean(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<bool> {
+        self.note_value(key, || json!({ "type": "boolean" }));
         let (item, place) = self.get(key)?;
         let value = item.as_bool();
         if value.is_none() {
@@ -127,6 +168,8 @@ impl<'t> Section<'t> {
         range: RangeInclusive<u64>,
         notes: &mut Notes<'_>,
     ) -> Option<u64> {
+        let (least, most) = (*range.start(), *range.end());
+        self.note_value(key, || json!({ "type": "integer", "minimum": least, "maximum": most }));
         let (item, place) = self.get(key)?;
         let value = item.as_integer().and_then(|number| u64::try_from(number).ok());
         match value {
@@ -143,6 +186,7 @@ impl<'t> Section<'t> {
 
     /// The value of a setting: true or false, a whole number, or a string.
     pub(crate) fn setting_value(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<SettingValue> {
+        self.note_value(key, || json!({ "type": ["boolean", "integer", "string"] }));
         let Some((item, place)) = self.get(key) else {
             self.missing(key, "the setting's value", notes);
             return None;
@@ -160,6 +204,7 @@ impl<'t> Section<'t> {
 
     /// A list of strings; a single string counts as a list of one.
     pub(crate) fn strings(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Vec<Found<String>>> {
+        self.note_value(key, strings_form);
         let (item, place) = self.get(key)?;
         if let Some(array) = item.as_array() {
             let found = array.iter().enumerate().filter_map(|(at, value)| {
@@ -183,6 +228,9 @@ impl<'t> Section<'t> {
 
     /// A table inside this one.
     pub(crate) fn section(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Section<'t>> {
+        if let Some(nested) = self.nested(key, Form::Table) {
+            return Some(nested);
+        }
         let (item, place) = self.get(key)?;
         match item.as_table_like() {
             Some(table) => Some(Section::new(table, place)),
@@ -195,6 +243,9 @@ impl<'t> Section<'t> {
 
     /// The tables of `[[key]]`.
     pub(crate) fn sections(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Vec<Section<'t>> {
+        if let Some(nested) = self.nested(key, Form::Tables) {
+            return vec![nested];
+        }
         let Some((item, place)) = self.get(key) else { return Vec::new() };
         if let Some(tables) = item.as_array_of_tables() {
             let section = |(at, table): (usize, &'t toml_edit::Table)| {

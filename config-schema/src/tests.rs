@@ -110,8 +110,16 @@ fn long_and_deep_files_are_refused_before_they_are_read() {
         lines(&long),
         [format!("postern.toml:1:1: {} bytes, expected at most {TEXT_MAX}", TEXT_MAX + 1)]
     );
-    let deep = format!("a = {}", "[".repeat(DEPTH_MAX + 1));
-    assert_eq!(lines(&deep), [format!("postern.toml:1:37: nested deeper than {DEPTH_MAX}")]);
+    let nested = |depth| format!("a = {}{}", "[".repeat(depth), "]".repeat(depth));
+    let too_deep = |text: &str| lines(text).iter().any(|line| line.contains("nested deeper"));
+    assert!(!too_deep(&nested(DEPTH_MAX)));
+    assert_eq!(
+        lines(&nested(DEPTH_MAX + 1)),
+        [format!("postern.toml:1:37: nested deeper than {DEPTH_MAX}, expected no more")]
+    );
+    assert!(too_deep(&format!("[{}a]\n", "a.".repeat(DEPTH_MAX))));
+    assert!(!lines(&nested(100_000)).is_empty());
+    assert!(!too_deep(&format!("# {}\n{NETWORK}", "[".repeat(100))));
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! The JSON Schema of the file, for editors and for checks elsewhere.
+//!
+//! It is noted down by the functions that read a file: they are run on an empty one, and each key that they ask for
+//! is recorded with its kind. So the schema has exactly the keys that are read.
+
+use std::{cell::RefCell, rc::Rc};
+
+use serde_json::{Map, Value as Json, json};
+use toml_edit::Table;
+
+use crate::{
+    Config, DEPTH_MAX, Delivery, Limits, SecretSources, TcpLimits, VERSION, bounded::Key, mistake::Notes,
+    reader::Section,
+};
+
+/// The JSON Schema (draft 2020-12) of this version's file, with its `$id`.
+pub(crate) fn schema() -> Json {
+    let shape = Rc::new(RefCell::new(Shape::default()));
+    let (empty, secrets) = (Table::new(), SecretSources::none());
+    let root = Section::describe(&empty, Rc::clone(&shape));
+    // What is missing in an empty file is not the matter here.
+    let _ = Config::read(root, &mut Notes::new("", "", &secrets));
+    let mut schema = shape.borrow().to_json(0);
+    for (path, keys) in [
+        ("/properties/limits", Limits::KEYS),
+        ("/properties/limits/properties/tcp", TcpLimits::KEYS),
+        ("/properties/delivery", Delivery::KEYS),
+    ] {
+        for key in keys {
+            if let Some(property) = schema.pointer_mut(&format!("{path}/properties/{}", key.name)) {
+                explain(property, key);
+            }
+        }
+    }
+    let head = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": format!("urn:postern:configuration:{VERSION}"),
+        "title": "Postern's configuration",
+    });
+    if let (Json::Object(schema), Json::Object(head)) = (&mut schema, head) {
+        schema.extend(head);
+    }
+    schema
+}
+
+fn explain(property: &mut Json, key: &Key) {
+    let written = |value: toml_edit::Value| match (value.as_integer(), value.as_str()) {
+        (Some(number), _) => Json::from(number),
+        (None, text) => Json::from(text.unwrap_or_default()),
+    };
+    let (usual, least, most) = (written((key.usual)()), written((key.least)()), written((key.most)()));
+    property["description"] = format!("{} From {least} to {most}.", key.about.trim()).into();
+    property["default"] = usual;
+}
+
+/// The keys of one table, as far as they were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Shape {
+    properties: Vec<(&'static str, Form)>,
+    required: Vec<String>,
+}
+
+/// What stands under a key.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// A value, by its schema.
+    Value(Json),
+    /// A table.
+    Table(Rc<RefCell<Shape>>),
+    /// Several tables.
+    Tables(Rc<RefCell<Shape>>),
+}
+
+impl Shape {
+    pub(crate) fn record(&mut self, key: &'static str, form: Form) {
+        self.properties.retain(|(known, _)| *known != key);
+        self.properties.push((key, form));
+    }
+
+    pub(crate) fn require(&mut self, key: &str) {
+        self.required.push(key.to_owned());
+    }
+
+    fn to_json(&self, depth: usize) -> Json {
+        // Tables are nested by our own code, which never goes so deep.
+        if depth > DEPTH_MAX {
+            return json!({});
+        }
+        let json = |form: &Form| match form {
+            Form::Value(schema) => schema.clone(),
+            Form::Table(shape) => shape.borrow().to_json(depth + 1),
+            Form::Tables(shape) => json!({ "type": "array", "items": shape.borrow().to_json(depth + 1) }),
+        };
+        let properties: Map<String, Json> =
+            self.properties.iter().map(|(key, form)| ((*key).to_owned(), json(form))).collect();
+        json!({
+            "type": "object",
+            "properties": properties,
+            "required": self.required,
+            "additionalProperties": false,
+        })
+    }
+}
+
+/// A string, or a table that names a file, or one that holds a seal.
+pub(crate) fn text_form() -> Json {
+    let table = |key: &str| {
+        json!({
+            "type": "object",
+            "properties": { key: { "type": "string" } },
+            "required": [key],
+            "additionalProperties": false,
+        })
+    };
+    json!({ "oneOf": [{ "type": "string" }, table("file"), table("sealed")] })
+}
+
+/// Several strings, or one.
+pub(crate) fn strings_form() -> Json {
+    json!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+}
