@@ -19,7 +19,7 @@ pub const SEED_FILE: &str = "postern.toml";
 /// # Errors
 /// When a tool fails or `result` cannot be written.
 pub fn system(efi: &Path, result: &Path) -> Result<()> {
-    let volume = Volume::make(result, SYSTEM_MIB, "PSTN-SYSTEM", 0x706f_7374)?;
+    let volume = Volume::make(result, SYSTEM_MIB, "PSTN-SYSTEM", 0x706f_7374, SYSTEM_FIRST)?;
     for folder in ["::/EFI", "::/EFI/BOOT", "::/EFI/postern"] {
         volume.tool("mmd", "make a folder").arg(folder).run()?;
     }
@@ -37,7 +37,7 @@ pub fn system(efi: &Path, result: &Path) -> Result<()> {
 /// # Errors
 /// When a tool fails or `result` cannot be written.
 pub fn seed(configuration: &str, result: &Path) -> Result<()> {
-    let volume = Volume::make(result, SEED_MIB, SEED_LABEL, 0x7365_6564)?;
+    let volume = Volume::make(result, SEED_MIB, SEED_LABEL, 0x7365_6564, 0)?;
     let scratch = Scratch::new("seed")?;
     let file = scratch.path().join(SEED_FILE);
     fs::write(&file, configuration).doing(|| format!("write {}", file.display()))?;
@@ -47,15 +47,15 @@ pub fn seed(configuration: &str, result: &Path) -> Result<()> {
 struct Volume<'a>(&'a Path);
 
 impl<'a> Volume<'a> {
-    /// A new FAT32 volume with clusters of one sector.
-    fn make(path: &'a Path, mib: u64, label: &str, serial: u32) -> Result<Self> {
+    /// A new FAT32 volume with clusters of one sector, for a place on the disk.
+    fn make(path: &'a Path, mib: u64, label: &str, serial: u32, first_sector: u64) -> Result<Self> {
         if path.exists() {
             fs::remove_file(path).doing(|| format!("remove {}", path.display()))?;
         }
         reproducible(Program::new("mkfs.vfat", "make a FAT volume"))
             .args(["--invariant", "-F", "32", "-s", "1", "-n", label, "-i", &format!("{serial:08x}")])
-            // Where the partition will begin: the loader for BIOS reads it here.
-            .args(["-h", &SYSTEM_FIRST.to_string(), "-C"])
+            // The loader for BIOS reads here where its partition begins.
+            .args(["-h", &first_sector.to_string(), "-C"])
             .arg(path)
             .arg((mib * MIB / 1024).to_string())
             .output()
