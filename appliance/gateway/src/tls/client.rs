@@ -37,6 +37,7 @@ pub struct TlsClient {
     roots: Arc<RootCertStore>,
     /// Shared, so that sessions with hosts whom nobody checks are resumed.
     unchecked: Arc<ClientConfig>,
+    only_tls13: bool,
 }
 
 /// The settings of one connection, and after it failed, why.
@@ -54,14 +55,14 @@ impl Handshake {
 }
 
 impl TlsClient {
-    /// `roots` as [`super::roots::for_next_hops`] gives them.
-    pub fn new(roots: RootCertStore) -> TlsClient {
+    /// `roots` as [`super::roots::for_next_hops`] gives them; with `only_tls13`, TLS 1.2 is not spoken.
+    pub fn new(roots: RootCertStore, only_tls13: bool) -> TlsClient {
         let provider = Arc::new(default_provider());
         let why = Arc::default();
         let roots = Arc::new(roots);
         let unchecked = Verifier { provider: provider.clone(), rule: Rule::Nobody, why };
-        let unchecked = Arc::new(config(&provider, unchecked));
-        TlsClient { provider, roots, unchecked }
+        let unchecked = Arc::new(config(&provider, unchecked, only_tls13));
+        TlsClient { provider, roots, unchecked, only_tls13 }
     }
 
     /// The settings for one connection.
@@ -77,16 +78,17 @@ impl TlsClient {
             Check::Dane(records) => Rule::Dane(records.clone()),
         };
         let verifier = Verifier { provider: self.provider.clone(), rule, why: why.clone() };
-        let mut config = config(&self.provider, verifier);
+        let mut config = config(&self.provider, verifier, self.only_tls13);
         // A resumed session shows no certificate, and the records may have changed.
         config.resumption = Resumption::disabled();
         Handshake { config: Arc::new(config), why }
     }
 }
 
-fn config(provider: &Arc<CryptoProvider>, verifier: Verifier) -> ClientConfig {
+fn config(provider: &Arc<CryptoProvider>, verifier: Verifier, only_tls13: bool) -> ClientConfig {
+    let both = [&rustls::version::TLS13, &rustls::version::TLS12];
     ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .with_protocol_versions(if only_tls13 { &both[..1] } else { &both })
         .expect("the provider knows both versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))

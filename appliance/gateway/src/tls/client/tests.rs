@@ -36,7 +36,7 @@ async fn shake(site: &Site, roots: RootCertStore, check: Check, name: &str) -> R
         .with_no_client_auth()
         .with_single_cert(site.chain.clone(), key)
         .unwrap();
-    let handshake = TlsClient::new(roots).handshake(&check);
+    let handshake = TlsClient::new(roots, false).handshake(&check);
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(server));
