@@ -1,5 +1,8 @@
 //! PID 1: devices, partitions, seed volume, sandboxes, supervision, watchdog, console page.
 
+pub mod disk;
+pub mod fat;
+pub mod gpt;
 pub mod hosted;
 pub mod role;
 pub mod sandbox;
