@@ -62,7 +62,7 @@ pub struct Limits {
     pub known_networks: Vec<IpNet>,
     /// Percent of `connections` that only known networks and outgoing connections may use [10].
     pub reserved_percent: u8,
-    /// Bytes that all flows' buffers may hold in memory together; `None`: a quarter of the machine's memory.
+    /// Bytes that all flows' buffers may hold in memory together, beyond 16 kB each; `None`: 64 MiB.
     pub buffer_memory: Option<u64>,
 }
 

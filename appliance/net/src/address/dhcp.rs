@@ -1,0 +1,191 @@
+//! DHCPv4 (RFC 2131): smoltcp's client in a small interface of its own that sees DHCP and ARP answers only.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::dhcpv4;
+use smoltcp::time::Instant;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, DhcpOption, EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress,
+    IpCidr, IpProtocol, Ipv4Packet, UdpPacket,
+};
+
+use crate::control::Lease;
+use crate::link::outbox::Outbox;
+
+/// Frames sent for one that came or one deadline; a client never needs more.
+const FRAMES_A_TURN: usize = 4;
+/// RFC 2132 §8.3: network time servers.
+const OPTION_NTP: u8 = 42;
+/// Asked for: mask, router, DNS, time servers (RFC 2132 §9.8).
+const PARAMETERS: &[u8] = &[1, 3, 6, OPTION_NTP];
+/// Packets kept of the server's answer, for its time servers.
+const PACKET_MAX: usize = 1_500;
+
+/// What the client found out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    Leased(Lease),
+    Lost,
+}
+
+/// The client.
+pub struct Dhcp {
+    iface: Interface,
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    mtu: usize,
+}
+
+impl std::fmt::Debug for Dhcp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dhcp").finish_non_exhaustive()
+    }
+}
+
+impl Dhcp {
+    pub fn new(now: Instant, mac: EthernetAddress, mtu: usize, seed: u64) -> Dhcp {
+        let mut config = Config::new(HardwareAddress::Ethernet(mac));
+        config.random_seed = seed;
+        let mut nowhere = Outbox::default();
+        let iface = Interface::new(config, &mut Port { input: None, out: &mut nowhere, mtu, budget: 0 }, now);
+        let mut sockets = SocketSet::new(Vec::with_capacity(1));
+        let mut socket = dhcpv4::Socket::new();
+        socket.set_parameter_request_list(PARAMETERS);
+        socket.set_receive_packet_buffer(Box::leak(Box::new([0; PACKET_MAX])));
+        let handle = sockets.add(socket);
+        Dhcp { iface, sockets, handle, mtu }
+    }
+
+    /// Whether a frame is for the client: DHCP to its port, or an ARP answer.
+    pub fn wants(frame: &[u8]) -> bool {
+        let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
+        match ethernet.ethertype() {
+            EthernetProtocol::Arp => ArpPacket::new_checked(ethernet.payload())
+                .is_ok_and(|arp| arp.operation() == ArpOperation::Reply),
+            EthernetProtocol::Ipv4 => is_dhcp(ethernet.payload()),
+            _ => false,
+        }
+    }
+
+    /// Takes a frame that [`Self::wants`] named.
+    pub fn frame_in(&mut self, now: Instant, frame: &[u8], out: &mut Outbox) -> Option<News> {
+        let mut port = Port { input: Some(frame), out, mtu: self.mtu, budget: FRAMES_A_TURN };
+        let taken = self.iface.poll_ingress_single(now, &mut port, &mut self.sockets);
+        if taken == PollIngressSingleResult::None { None } else { self.poll(now, out) }
+    }
+
+    /// Works on what is due.
+    pub fn poll(&mut self, now: Instant, out: &mut Outbox) -> Option<News> {
+        let mut port = Port { input: None, out, mtu: self.mtu, budget: FRAMES_A_TURN };
+        while port.budget > 0 && self.iface.poll_egress(now, &mut port, &mut self.sockets) != PollResult::None
+        {
+        }
+        self.news()
+    }
+
+    pub fn next_due(&mut self, now: Instant) -> Option<Instant> {
+        self.iface.poll_at(now, &self.sockets)
+    }
+
+    fn news(&mut self) -> Option<News> {
+        let news = match self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle).poll()? {
+            dhcpv4::Event::Deconfigured => News::Lost,
+            dhcpv4::Event::Configured(config) => News::Leased(lease(&config)?),
+        };
+        self.iface.update_ip_addrs(|addresses| addresses.clear());
+        self.iface.routes_mut().remove_default_ipv4_route();
+        if let News::Leased(lease) = &news {
+            let own = IpCidr::new(lease.address.addr().into(), lease.address.prefix_len());
+            // The table was cleared, so that there is room for one.
+            self.iface.update_ip_addrs(|addresses| addresses.push(own).unwrap_or_default());
+            if let Some(router) = lease.router {
+                let _ = self.iface.routes_mut().add_default_ipv4_route(router);
+            }
+        }
+        Some(news)
+    }
+}
+
+/// A lease out of an answer; `None` when its address is none that a host can have.
+fn lease(config: &dhcpv4::Config<'_>) -> Option<Lease> {
+    let address = Ipv4Net::new(config.address.address(), config.address.prefix_len()).ok()?;
+    let usable = |address: &Ipv4Addr| super::is_usable((*address).into());
+    let router = config.router.filter(usable);
+    let dns = config.dns_servers.iter().copied().filter(usable).collect();
+    let mut ntp = Vec::new();
+    let mut lifetime_s = 0;
+    if let Some(packet) = &config.packet {
+        let option = |wanted: u8| packet.options().find(|DhcpOption { kind, .. }| *kind == wanted);
+        if let Some(DhcpOption { data, .. }) = option(OPTION_NTP) {
+            let address = |word: &[u8]| Some(Ipv4Addr::from(<[u8; 4]>::try_from(word).ok()?));
+            ntp = data.chunks(4).filter_map(address).filter(usable).take(3).collect();
+        }
+        if let Some(DhcpOption { data, .. }) = option(51) {
+            lifetime_s = <[u8; 4]>::try_from(data).map(u32::from_be_bytes).unwrap_or(0);
+        }
+    }
+    usable(&address.addr()).then_some(Lease { address, router, dns, ntp, lifetime_s })
+}
+
+fn is_dhcp(packet: &[u8]) -> bool {
+    let Ok(ip) = Ipv4Packet::new_checked(packet) else { return false };
+    let whole = !ip.more_frags() && ip.frag_offset() == 0 && ip.next_header() == IpProtocol::Udp;
+    whole
+        && UdpPacket::new_checked(ip.payload()).is_ok_and(|udp| (udp.src_port(), udp.dst_port()) == (67, 68))
+}
+
+/// One frame in, some frames out.
+struct Port<'a> {
+    input: Option<&'a [u8]>,
+    out: &'a mut Outbox,
+    mtu: usize,
+    budget: usize,
+}
+
+struct Received<'a>(&'a [u8]);
+struct Transmit<'a>(&'a mut Outbox);
+
+impl RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, work: F) -> R {
+        work(self.0)
+    }
+}
+
+impl TxToken for Transmit<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, work: F) -> R {
+        let mut frame = vec![0; len];
+        let result = work(&mut frame);
+        self.0.raw(&frame);
+        result
+    }
+}
+
+impl<'p> Device for Port<'p> {
+    type RxToken<'a>
+        = Received<'p>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Transmit<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(Received<'p>, Transmit<'_>)> {
+        Some((Received(self.input.take()?), Transmit(self.out)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Transmit<'_>> {
+        self.budget = self.budget.checked_sub(1)?;
+        Some(Transmit(self.out))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = self.mtu + EthernetFrame::<&[u8]>::header_len();
+        capabilities
+    }
+}
