@@ -5,6 +5,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use crate::{
     Addressing, Administrator, Config, Domain, KnownNetwork, Network, Realm, Tls, VERSION,
     realm::{RealmName, SettingValue},
+    route,
     secret::{SealError, Sealing, SecretMode},
     words::Words,
 };
@@ -115,7 +116,7 @@ fn domain(domain: &Domain) -> Table {
     let mut table = Table::new();
     table.insert("name", value(domain.name.as_str()));
     table.insert("realm", value(domain.realm.as_str()));
-    texts(&mut table, "route", &domain.route);
+    table.insert("route", value(route::write_list(&domain.route)));
     if let Some(server) = &domain.verification_server {
         table.insert("verification-server", value(server.to_string()));
     }

@@ -35,6 +35,12 @@ pub(crate) struct Section<'t> {
     shape: Option<Rc<RefCell<Shape>>>,
 }
 
+/// An item of a list whose items are strings or tables.
+pub(crate) enum Entry<'t> {
+    Text(Found<String>),
+    Table(Section<'t>),
+}
+
 /// Keys farther than this from a known one get no suggestion.
 const SUGGESTION_DISTANCE: usize = 3;
 
@@ -224,6 +230,29 @@ impl<'t> Section<'t> {
     {
         let found = self.strings(key, notes)?;
         Some(found.into_iter().filter_map(|found| parse(found, notes)).collect())
+    }
+
+    /// A list whose items are strings or tables; a single string counts as a list of one.
+    pub(crate) fn entries(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<Vec<Entry<'t>>> {
+        if let Some(nested) = self.nested(key, Form::Entries) {
+            return Some(vec![Entry::Table(nested)]);
+        }
+        if self.table.get(key).is_some_and(Item::is_array_of_tables) {
+            return Some(self.sections(key, notes).into_iter().map(Entry::Table).collect());
+        }
+        let (item, place) = self.get(key)?;
+        let Some(array) = item.as_array() else {
+            let value = text(item.as_value(), &place, notes)?;
+            return Some(vec![Entry::Text(Found { value, place })]);
+        };
+        let entry = |(at, value): (usize, &'t Value)| {
+            let place = Place { span: value.span(), path: format!("{}[{at}]", place.path) };
+            if let Some(table) = value.as_inline_table() {
+                return Some(Entry::Table(Section::new(table, place)));
+            }
+            text(Some(value), &place, notes).map(|value| Entry::Text(Found { value, place }))
+        };
+        Some(array.iter().enumerate().filter_map(entry).collect())
     }
 
     /// A table inside this one.

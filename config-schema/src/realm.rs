@@ -6,7 +6,7 @@ use crate::{
     mistake::Notes,
     name::DomainName,
     reader::{Place, Section},
-    route::Route,
+    route::{self, Route},
     words::Words,
 };
 
@@ -14,8 +14,6 @@ use crate::{
 pub const BASE: &str = "base";
 /// Longest name of a realm, in bytes.
 pub const REALM_NAME_MAX: usize = 64;
-/// Next hops of one domain.
-pub const ROUTES_MAX: usize = 8;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +57,7 @@ pub struct Domain {
     pub name: DomainName,
     /// The realm that it belongs to.
     pub realm: RealmName,
-    /// The next hops, tried in this order; never empty.
+    /// The next hops, tried in this order, which is that of their priorities; never empty.
     pub route: Vec<Route>,
     /// How the way to the next hop is protected.
     pub tls: RouteTls,
@@ -232,17 +230,7 @@ fn read_domain(mut section: Section<'_>, realms: &[Realm], notes: &mut Notes<'_>
             notes.note(realm.place.span.clone(), &realm.place.path, text);
         }
     }
-    let route = section.list::<Route>("route", notes);
-    match &route {
-        None if section.has("route") => {}
-        None => section.missing("route", "at least one next hop, such as [\"mail.example.com\"]", notes),
-        Some(route) => {
-            if let Some(extra) = route.get(ROUTES_MAX) {
-                let text = format!("one too many, expected at most {ROUTES_MAX} next hops");
-                notes.note(extra.place.span.clone(), &extra.place.path, text);
-            }
-        }
-    }
+    let route = route::read_list(&mut section, notes);
     let tls = RouteTls::read(&mut section, "tls", notes);
     let mapping = Mapping::read(&mut section, "mapping", notes);
     let profile = Profile::read(&mut section, "delivery", notes);

@@ -2,15 +2,29 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use crate::name::DomainName;
+use toml_edit::{Array, InlineTable, Value};
 
-/// One next hop, written `HOST`, `HOST:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`.
+use crate::{
+    mistake::Notes,
+    name::DomainName,
+    reader::{Entry, Found, Section, parse},
+};
+
+/// Next hops of one domain.
+pub const ROUTES_MAX: usize = 8;
+/// The priority of a next hop that names none.
+pub const PRIORITY: u16 = 10;
+
+/// One next hop, written `HOST`, `HOST:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`, or as a table
+/// `{ host = "HOST", port = 25, priority = 10 }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
     /// The host.
     pub host: RouteHost,
     /// Without one, a name is looked up by MX first (RFC 5321 §5.1), and the port is 25.
     pub port: Option<u16>,
+    /// Lower ones are tried first, as with MX; a string has [`PRIORITY`].
+    pub priority: u16,
 }
 
 /// The host of a route.
@@ -49,14 +63,14 @@ impl FromStr for Route {
                 "" => None,
                 rest => Some(port(rest.strip_prefix(':').ok_or(RouteError::Shape)?)?),
             };
-            return Ok(Route { host: RouteHost::Address(address), port });
+            return Ok(Route { host: RouteHost::Address(address), port, priority: PRIORITY });
         }
         let (name, port) = match text.rsplit_once(':') {
             Some((name, digits)) => (name, Some(port(digits)?)),
             None => (text, None),
         };
         let name = DomainName::parse(name).map_err(|_| RouteError::Shape)?;
-        Ok(Route { host: RouteHost::Name(name), port })
+        Ok(Route { host: RouteHost::Name(name), port, priority: PRIORITY })
     }
 }
 
@@ -78,6 +92,68 @@ impl fmt::Display for Route {
             None => Ok(()),
         }
     }
+}
+
+/// Reads the next hops of a domain, in the order in which they are tried.
+pub(crate) fn read_list(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Option<Vec<Found<Route>>> {
+    if !section.has("route") {
+        section.missing("route", "at least one next hop, such as [\"mail.example.com\"]", notes);
+    }
+    let place = section.place_of("route", "name");
+    let entries = section.entries("route", notes)?;
+    if entries.is_empty() {
+        notes.note(place.span, &place.path, "an empty list, expected at least one next hop");
+        return None;
+    }
+    let read = |entry| match entry {
+        Entry::Text(text) => parse(text, notes),
+        Entry::Table(table) => read_table(table, notes),
+    };
+    let mut routes: Vec<Found<Route>> = entries.into_iter().filter_map(read).collect();
+    if let Some(extra) = routes.get(ROUTES_MAX) {
+        let text = format!("one too many, expected at most {ROUTES_MAX} next hops");
+        notes.note(extra.place.span.clone(), &extra.place.path, text);
+    }
+    // Stable: where the priority is the same, the order of the file counts.
+    routes.sort_by_key(|route| route.value.priority);
+    Some(routes)
+}
+
+fn read_table(mut section: Section<'_>, notes: &mut Notes<'_>) -> Option<Found<Route>> {
+    let place = section.place.clone();
+    if !section.has("host") {
+        section.missing("host", "HOST or [ADDRESS]", notes);
+    }
+    let host = section.parsed::<Route>("host", notes);
+    let port = section.number("port", 1..=u64::from(u16::MAX), notes);
+    let priority = section.number("priority", 0..=u64::from(u16::MAX), notes);
+    section.finish(notes);
+    let host = host?;
+    if host.value.port.is_some() && port.is_some() {
+        let text = "a port stands here and under `port`, expected it once";
+        notes.note(host.place.span, &host.place.path, text);
+        return None;
+    }
+    let small = |number: Option<u64>| number.and_then(|number| u16::try_from(number).ok());
+    let value = Route {
+        port: small(port).or(host.value.port),
+        priority: small(priority).unwrap_or(PRIORITY),
+        host: host.value.host,
+    };
+    Some(Found { value, place })
+}
+
+/// Writes next hops: as strings where a string says everything.
+pub(crate) fn write_list(routes: &[Route]) -> Array {
+    let write = |route: &Route| -> Value {
+        if route.priority == PRIORITY {
+            return route.to_string().into();
+        }
+        let priority = i64::from(route.priority);
+        InlineTable::from_iter([("host", Value::from(route.to_string())), ("priority", priority.into())])
+            .into()
+    };
+    routes.iter().map(write).collect()
 }
 
 #[cfg(test)]

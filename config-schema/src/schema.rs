@@ -69,6 +69,8 @@ pub(crate) enum Form {
     Table(Rc<RefCell<Shape>>),
     /// Several tables.
     Tables(Rc<RefCell<Shape>>),
+    /// A string, or a list of strings and tables.
+    Entries(Rc<RefCell<Shape>>),
 }
 
 impl Shape {
@@ -90,6 +92,10 @@ impl Shape {
             Form::Value(schema) => schema.clone(),
             Form::Table(shape) => shape.borrow().to_json(depth + 1),
             Form::Tables(shape) => json!({ "type": "array", "items": shape.borrow().to_json(depth + 1) }),
+            Form::Entries(shape) => {
+                let item = json!({ "oneOf": [{ "type": "string" }, shape.borrow().to_json(depth + 1)] });
+                json!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": item }] })
+            }
         };
         let properties: Map<String, Json> =
             self.properties.iter().map(|(key, form)| ((*key).to_owned(), json(form))).collect();

@@ -124,7 +124,7 @@ fn long_and_deep_files_are_refused_before_they_are_read() {
 
 #[test]
 fn lists_have_their_limits() {
-    let routes: Vec<String> = (0..=realm::ROUTES_MAX).map(|n| format!("\"mx{n}.example.com\"")).collect();
+    let routes: Vec<String> = (0..=route::ROUTES_MAX).map(|n| format!("\"mx{n}.example.com\"")).collect();
     let text = format!("{NETWORK}[[domain]]\nname = \"example.com\"\nroute = [{}]\n", routes.join(","));
     assert_eq!(lines(&text).len(), 1);
     let addresses: Vec<String> =
