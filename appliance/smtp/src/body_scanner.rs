@@ -71,29 +71,13 @@ impl BodyScanner {
                     (start, self.place) = (at + 1, Place::Dot);
                 }
                 Place::LineStart | Place::Text => {
-                    let rest = &input[at..];
-                    let found = memchr::memchr3(b'\r', b'\n', 0, rest);
-                    let run = found.unwrap_or(rest.len());
-                    self.count(run);
-                    at += run;
-                    match found.map(|_| input[at]) {
-                        None => {
-                            self.place = Place::Text;
-                            continue;
-                        }
-                        Some(b'\r') => {
-                            out.extend_from_slice(&input[start..at]);
-                            (start, self.place) = (at + 1, Place::Cr);
-                            // Most lines end within one piece: look ahead rather than split the copy.
-                            if input.get(at + 1) == Some(&b'\n') {
-                                out.extend_from_slice(b"\r\n");
-                                at += 1;
-                                start = at + 1;
-                                self.end_line();
-                            }
-                        }
-                        Some(byte) => return Err(forbidden(byte)),
+                    at += self.text(&input[at..])?;
+                    if self.place == Place::Cr {
+                        out.extend_from_slice(&input[start..at]);
+                        at += 1;
+                        start = at;
                     }
+                    continue;
                 }
                 Place::Cr if byte == b'\n' => {
                     out.extend_from_slice(b"\r\n");
@@ -133,19 +117,28 @@ impl BodyScanner {
         self.longest_line
     }
 
-    fn count(&mut self, run: usize) {
+    /// Passes over text up to the end of its line, which is included if it is whole, or of the input.
+    fn text(&mut self, rest: &[u8]) -> Result<usize, Violation> {
+        let run = memchr::memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
         self.line = self.line.saturating_add(run);
         self.longest_line = self.longest_line.max(self.line);
+        match rest[run..] {
+            [] => self.place = Place::Text,
+            [b'\r', b'\n', ..] => {
+                self.end_line();
+                return Ok(run + 2);
+            }
+            [b'\r', ..] => self.place = Place::Cr,
+            [0, ..] => return Err(Violation::Nul),
+            _ => return Err(Violation::BareLf),
+        }
+        Ok(run)
     }
 
     fn end_line(&mut self) {
         self.place = Place::LineStart;
         self.line = 0;
     }
-}
-
-fn forbidden(byte: u8) -> Violation {
-    if byte == 0 { Violation::Nul } else { Violation::BareLf }
 }
 
 #[cfg(test)]
