@@ -8,7 +8,7 @@ use std::path::Path;
 /// Where a partition table lies.
 pub trait Disk {
     /// Bytes.
-    fn len(&self) -> u64;
+    fn size(&self) -> u64;
     /// Logical block, bytes: the table's unit.
     fn block_size(&self) -> u64;
     /// Fills `buffer` from `offset`, or fails.
@@ -22,22 +22,22 @@ pub trait Disk {
 #[derive(Debug)]
 pub(crate) struct BlockDevice {
     pub(crate) file: File,
-    len: u64,
+    size: u64,
     block_size: u64,
 }
 
 impl BlockDevice {
     pub(crate) fn open(path: &Path, write: bool) -> io::Result<BlockDevice> {
         let file = File::options().read(true).write(write).open(path)?;
-        let len = sys::block::len(&file)?;
+        let size = sys::block::len(&file)?;
         let block_size = sys::block::block_size(&file)?.into();
-        Ok(BlockDevice { file, len, block_size })
+        Ok(BlockDevice { file, size, block_size })
     }
 }
 
 impl Disk for BlockDevice {
-    fn len(&self) -> u64 {
-        self.len
+    fn size(&self) -> u64 {
+        self.size
     }
 
     fn block_size(&self) -> u64 {

@@ -215,8 +215,8 @@ impl Layout {
         // The number of clusters alone decides (fatgen103, "FAT Type Determination").
         let kind = match clusters {
             0 => return Err(FatError::Damaged("the volume's size")),
-            ..4_085 => Kind::Fat12,
-            ..65_525 => Kind::Fat16,
+            1..4_085 => Kind::Fat12,
+            4_085..65_525 => Kind::Fat16,
             _ => Kind::Fat32,
         };
         let root = match kind {

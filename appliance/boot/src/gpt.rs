@@ -106,7 +106,7 @@ impl Table {
             Ok(table) => return Ok(table),
             Err(error) => error,
         };
-        let last = (disk.len() / block).saturating_sub(1);
+        let last = (disk.size() / block).saturating_sub(1);
         let backup = match Table::read_at(disk, last, Source::Backup) {
             Ok(table) => return Ok(table),
             Err(error) => error,
@@ -157,7 +157,7 @@ impl Table {
 
     fn read_at(disk: &mut dyn Disk, lba: u64, source: Source) -> Result<Table, HeaderError> {
         let block = disk.block_size();
-        let blocks = disk.len() / block;
+        let blocks = disk.size() / block;
         if lba >= blocks {
             return Err(HeaderError::Unreadable);
         }
@@ -191,7 +191,7 @@ impl Table {
     /// Both headers and the entries as they should be on this disk.
     fn wanted(&self, disk: &dyn Disk) -> Result<(Header, Header, Vec<u8>), GptError> {
         let block = disk.block_size();
-        let last = (disk.len() / block).saturating_sub(1);
+        let last = (disk.size() / block).saturating_sub(1);
         let array = (self.entries.len() as u64).div_ceil(block);
         let last_usable = last.saturating_sub(array + 1);
         let (index, first, old_end) = self.find_data().ok_or(GptError::NoData)?;
@@ -298,7 +298,7 @@ fn grow_protective(disk: &mut dyn Disk) -> io::Result<bool> {
     let block = disk.block_size();
     let mut first = vec![0; block as usize];
     disk.read_at(0, &mut first)?;
-    let size = u32::try_from(disk.len() / block - 1).unwrap_or(u32::MAX);
+    let size = u32::try_from(disk.size() / block - 1).unwrap_or(u32::MAX);
     let Some(mbr) = first.first_chunk::<512>() else { return Ok(false) };
     let Some(at) = protective(mbr) else { return Ok(false) };
     if u32_at(&first, at + 12) == size {

@@ -1,5 +1,6 @@
 //! PID 1: devices, partitions, seed volume, sandboxes, supervision, watchdog, console page.
 
+pub mod appliance;
 pub mod disk;
 pub mod fat;
 pub mod gpt;
@@ -8,5 +9,8 @@ pub mod role;
 pub mod sandbox;
 pub mod supervise;
 
+mod console;
+mod devices;
 mod household;
+mod seed_volume;
 mod text;

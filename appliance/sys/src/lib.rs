@@ -9,6 +9,7 @@ pub mod block;
 pub mod channel;
 pub mod clock;
 pub mod landlock;
+pub mod link;
 pub mod memory;
 pub mod privilege;
 pub mod process;

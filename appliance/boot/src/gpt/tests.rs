@@ -12,7 +12,7 @@ struct Ram {
 }
 
 impl Disk for Ram {
-    fn len(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
 
@@ -64,7 +64,7 @@ impl Ram {
             .unwrap();
         let (primary, backup) = (disk.primary_header().unwrap(), disk.backup_header().unwrap());
         assert_eq!(primary.last_usable, backup.last_usable);
-        assert_eq!(backup.current_lba, self.len() / BLOCK - 1);
+        assert_eq!(backup.current_lba, self.size() / BLOCK - 1);
         assert_eq!(primary.crc32_parts, backup.crc32_parts);
     }
 }
