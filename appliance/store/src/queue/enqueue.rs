@@ -34,8 +34,9 @@ impl Parcel {
     /// A message that is whole in memory.
     pub(crate) fn whole(id: MessageId, new: NewMessage, body: &Bytes) -> Self {
         let size = body.len() as u64;
-        let pieces = (0..body.len()).step_by(PIECE_BYTES);
-        let pieces = pieces.map(|at| body.slice(at..body.len().min(at + PIECE_BYTES))).collect();
+        let full = body.len() / PIECE_BYTES;
+        let pieces = (0..full).map(|number| body.slice(number * PIECE_BYTES..(number + 1) * PIECE_BYTES));
+        let pieces = pieces.chain(spool::cut_tail(body.slice(full * PIECE_BYTES..))).collect();
         Self { id, size, spilled: 0, pieces, new }
     }
 

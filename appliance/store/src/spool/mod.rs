@@ -3,10 +3,12 @@
 mod body;
 mod receive;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     MessageId, StoreError,
+    area::PAGE,
     failure::Failure,
     message::Message,
     space::footprint,
@@ -18,6 +20,26 @@ pub use receive::SpoolWriter;
 
 /// Bytes of a piece: with its key it fills a database page of 64 KiB.
 pub const PIECE_BYTES: usize = (64 << 10) - 64;
+
+/// A body's last piece is cut into no more than these, so that it fits pages with little waste.
+const TAIL_PIECES_MAX: usize = 3;
+
+/// Cuts what is left of a body so that the database's pages, whose sizes are powers of two, are well filled.
+pub(crate) fn cut_tail(mut tail: Bytes) -> impl Iterator<Item = Bytes> {
+    let mut left = TAIL_PIECES_MAX;
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let whole = footprint(tail.len());
+        let half = (whole / 2).saturating_sub(PAGE_OVERHEAD) as usize;
+        // Below three quarters of a page, a page of half the size and a rest take less.
+        let cut = left > 0 && whole > PAGE && half > 0 && (tail.len() as u64) < whole / 4 * 3;
+        let piece = if cut { tail.split_to(half.min(tail.len())) } else { std::mem::take(&mut tail) };
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// What a page holds besides the value: more than enough for its key and the page's header.
+const PAGE_OVERHEAD: u64 = 64;
 
 /// The row of a message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,4 +109,25 @@ fn remove_pieces(transaction: &mut Transaction<'_>, raw: u64, pieces: u32) -> Re
 
 pub(crate) fn no_message(id: MessageId) -> StoreError {
     StoreError::not_found("message", id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_cut_to_fill_its_pages() {
+        let lens = |len| cut_tail(Bytes::from(vec![0; len])).map(|piece| piece.len()).collect::<Vec<_>>();
+        assert_eq!(lens(0), []);
+        assert_eq!(lens(1), [1]);
+        assert_eq!(lens(4000), [4000]);
+        assert_eq!(lens(20_000), [16_320, 3_680]);
+        assert_eq!(lens(30_000), [30_000]);
+        for len in 1..PIECE_BYTES {
+            let pieces = lens(len);
+            assert_eq!(pieces.iter().sum::<usize>(), len);
+            let taken: u64 = pieces.iter().map(|&piece| footprint(piece)).sum();
+            assert!(taken <= footprint(len) && taken <= 8192 + len as u64 * 3 / 2, "{len} takes {taken}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{PIECE_BYTES, discard, note_spilled, put_piece, spilled};
+use super::{PIECE_BYTES, cut_tail, discard, note_spilled, put_piece, spilled};
 use crate::{
     MessageId, Pending, Resource, StoreError,
     engine::Engine,
@@ -79,9 +79,7 @@ impl SpoolWriter {
     /// # Errors
     /// [`Resource::Full`] (452 4.3.1), other [`Resource`]s (451), [`StoreError::Refused`] when `new` goes over a limit.
     pub fn commit(mut self, new: NewMessage) -> Pending<Enqueued> {
-        if !self.last.is_empty() {
-            self.pieces.push(self.last.split().freeze());
-        }
+        self.pieces.extend(cut_tail(self.last.split().freeze()));
         let mut new = new;
         if let Err(error) = new.check(&self.engine.limits) {
             return Pending::ready(Err(error));
