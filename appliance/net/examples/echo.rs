@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             router => configure.routers.push(router.parse()?),
         }
     }
-    let device = net::Device::tap(sys::tap::open(&tap)?, MAC, 1_500);
+    let device = open(&tap)?;
     let (ours, theirs) = channel::pair()?;
     let (_init, status) = sys::status::Channel::pair()?;
     let net = std::thread::spawn(move || net::run(device, theirs, status));
@@ -81,6 +81,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(net.join().map_err(|_| "the network panicked")??)
+}
+
+/// A TAP device, or with `packet:NAME` an interface that exists.
+fn open(name: &str) -> Result<net::Device, Box<dyn std::error::Error>> {
+    let Some(name) = name.strip_prefix("packet:") else {
+        return Ok(net::Device::tap(sys::tap::open(name)?, MAC, 1_500));
+    };
+    let about = |what| std::fs::read_to_string(format!("/sys/class/net/{name}/{what}"));
+    let index = about("ifindex")?.trim().parse()?;
+    let mut mac = [0; 6];
+    for (byte, text) in mac.iter_mut().zip(about("address")?.trim().split(':')) {
+        *byte = u8::from_str_radix(text, 16)?;
+    }
+    Ok(net::Device::packet(sys::packet::open(name, index)?, mac, 1_500)?)
 }
 
 fn tell(control: &OwnedFd, message: &ToNet) -> Result<(), Box<dyn std::error::Error>> {

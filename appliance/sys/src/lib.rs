@@ -11,6 +11,8 @@ pub mod clock;
 pub mod landlock;
 pub mod link;
 pub mod memory;
+pub mod packet;
+pub mod packet_ring;
 pub mod privilege;
 pub mod process;
 pub mod signal;

@@ -12,6 +12,8 @@ use smoltcp::wire::{
     IpCidr, IpProtocol, Ipv4Packet, UdpPacket,
 };
 
+use sys::packet_ring::Checksum;
+
 use crate::control::Lease;
 use crate::link::outbox::Outbox;
 
@@ -60,12 +62,12 @@ impl Dhcp {
     }
 
     /// Whether a frame is for the client: DHCP to its port, or an ARP answer.
-    pub fn wants(frame: &[u8]) -> bool {
+    pub fn wants(frame: &[u8], checksum: Checksum) -> bool {
         let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
         match ethernet.ethertype() {
             EthernetProtocol::Arp => ArpPacket::new_checked(ethernet.payload())
                 .is_ok_and(|arp| arp.operation() == ArpOperation::Reply),
-            EthernetProtocol::Ipv4 => is_dhcp(ethernet.payload()),
+            EthernetProtocol::Ipv4 => is_dhcp(ethernet.payload(), checksum),
             _ => false,
         }
     }
@@ -130,11 +132,16 @@ fn lease(config: &dhcpv4::Config<'_>) -> Option<Lease> {
     usable(&address.addr()).then_some(Lease { address, router, dns, ntp, lifetime_s })
 }
 
-fn is_dhcp(packet: &[u8]) -> bool {
+/// With its checksum right, where it has one: a server on a virtual machine's own host sends none.
+fn is_dhcp(packet: &[u8], checksum: Checksum) -> bool {
     let Ok(ip) = Ipv4Packet::new_checked(packet) else { return false };
     let whole = !ip.more_frags() && ip.frag_offset() == 0 && ip.next_header() == IpProtocol::Udp;
-    whole
-        && UdpPacket::new_checked(ip.payload()).is_ok_and(|udp| (udp.src_port(), udp.dst_port()) == (67, 68))
+    let (source, target) = (ip.src_addr().into(), ip.dst_addr().into());
+    let for_us = |udp: UdpPacket<&[u8]>| {
+        let sound = checksum == Checksum::Trusted || udp.verify_checksum(&source, &target);
+        (udp.src_port(), udp.dst_port()) == (67, 68) && sound
+    };
+    whole && UdpPacket::new_checked(ip.payload()).is_ok_and(for_us)
 }
 
 /// One frame in, some frames out.
@@ -185,6 +192,8 @@ impl<'p> Device for Port<'p> {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
+        // What comes in was checked by `is_dhcp`.
+        capabilities.checksum.udp = smoltcp::phy::Checksum::Tx;
         capabilities.max_transmission_unit = self.mtu + EthernetFrame::<&[u8]>::header_len();
         capabilities
     }

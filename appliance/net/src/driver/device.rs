@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use smoltcp::wire::EthernetAddress;
+use sys::packet_ring::{Checksum, PacketRing};
 
 use crate::link::outbox::Outbox;
 
-/// The longest frame read: a full packet, its header, and a VLAN tag that nobody should send.
-const FRAME_MAX: usize = 1_500 + 18;
+/// The longest frame read: some NICs hand over 64 kB of a peer's segments as one.
+const FRAME_MAX: usize = 65_535 + 18;
 
 /// An Ethernet device with our address on its link.
 #[derive(Debug)]
@@ -21,15 +22,25 @@ pub struct Device {
 
 #[derive(Debug)]
 enum Kind {
-    Tap { fd: OwnedFd, buffer: Box<[u8; FRAME_MAX]> },
+    Tap { fd: OwnedFd, buffer: Box<[u8]> },
+    Packet(PacketRing),
 }
 
 impl Device {
     /// A TAP device, as [`sys::tap::open`] returns it. `mac` is ours, not that of the host's side; `mtu` the
     /// longest IP packet, of which at most 1,500 bytes are used.
     pub fn tap(fd: OwnedFd, mac: [u8; 6], mtu: u32) -> Device {
-        let kind = Kind::Tap { fd, buffer: Box::new([0; FRAME_MAX]) };
+        let kind = Kind::Tap { fd, buffer: vec![0; FRAME_MAX].into_boxed_slice() };
         Device { kind, mac: EthernetAddress(mac), mtu: mtu as usize }
+    }
+
+    /// An interface by its `AF_PACKET` socket, as [`sys::packet::open`] returns it; sets up its ring.
+    ///
+    /// # Errors
+    /// The kernel's, if it refuses the ring.
+    pub fn packet(socket: OwnedFd, mac: [u8; 6], mtu: u32) -> io::Result<Device> {
+        let kind = Kind::Packet(PacketRing::attach(socket)?);
+        Ok(Device { kind, mac: EthernetAddress(mac), mtu: mtu as usize })
     }
 
     pub(super) fn mac(&self) -> EthernetAddress {
@@ -43,16 +54,21 @@ impl Device {
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
             Kind::Tap { fd, .. } => fd.as_fd(),
+            Kind::Packet(ring) => ring.as_fd(),
         }
     }
 
     /// Hands over at most `limit` frames; returns how many there were.
-    pub(super) fn receive(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+    pub(super) fn receive(
+        &mut self,
+        limit: usize,
+        mut take: impl FnMut(&[u8], Checksum),
+    ) -> io::Result<usize> {
         match &mut self.kind {
             Kind::Tap { fd, buffer } => {
                 for taken in 0..limit {
                     match rustix::io::read(&*fd, &mut buffer[..]) {
-                        Ok(len) => take(buffer.get(..len).unwrap_or_default()),
+                        Ok(len) => take(buffer.get(..len).unwrap_or_default(), Checksum::Unknown),
                         Err(Errno::AGAIN) => return Ok(taken),
                         Err(Errno::INTR) => {}
                         Err(error) => return Err(error.into()),
@@ -60,6 +76,7 @@ impl Device {
                 }
                 Ok(limit)
             }
+            Kind::Packet(ring) => Ok(ring.receive(limit, take)),
         }
     }
 
@@ -77,6 +94,7 @@ impl Device {
                     }
                 }
             }
+            Kind::Packet(ring) => sent = ring.send(out.frames())?,
         }
         out.sent(sent);
         Ok(())

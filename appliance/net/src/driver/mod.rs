@@ -198,8 +198,9 @@ impl Driver {
             return Ok(());
         }
         let Driver { device, stack, .. } = self;
-        let taken =
-            device.receive(FRAMES_A_TURN, |frame| stack.frame_in(now, frame)).map_err(RunError::Device)?;
+        let taken = device
+            .receive(FRAMES_A_TURN, |frame, sum| stack.frame_in(now, frame, sum))
+            .map_err(RunError::Device)?;
         self.device_ready = taken == FRAMES_A_TURN;
         Ok(())
     }

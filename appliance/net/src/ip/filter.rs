@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv6HopByHopHeader, Ipv6Packet};
+use sys::packet_ring::Checksum;
 
 use super::Datagram;
 use crate::address::{Addresses, is_usable};
@@ -11,8 +12,14 @@ use crate::address::{Addresses, is_usable};
 ///
 /// # Errors
 /// The name of the counter for what is dropped.
-pub fn filter<'a>(frame: &'a [u8], v4: bool, addresses: &Addresses) -> Result<Datagram<'a>, &'static str> {
+pub fn filter<'a>(
+    frame: &'a [u8],
+    v4: bool,
+    checksum: Checksum,
+    addresses: &Addresses,
+) -> Result<Datagram<'a>, &'static str> {
     let datagram = if v4 { parse_v4(frame, addresses)? } else { parse_v6(frame, addresses)? };
+    let datagram = Datagram { checksum, ..datagram };
     if datagram.source == datagram.target || addresses.is_ours(datagram.source) {
         return Err("drops.ip.source_ours"); // Land, and our own frames come back.
     }
@@ -44,6 +51,7 @@ fn parse_v4<'a>(frame: &'a [u8], addresses: &Addresses) -> Result<Datagram<'a>, 
         target: target.into(),
         protocol: packet.next_header(),
         hop_limit: packet.hop_limit(),
+        checksum: Checksum::Unknown,
         payload: frame.get(20..total).ok_or("drops.ip.length")?,
         packet: frame.get(..total).ok_or("drops.ip.length")?,
     })
@@ -79,7 +87,8 @@ fn parse_v6<'a>(frame: &'a [u8], addresses: &Addresses) -> Result<Datagram<'a>, 
         return Err(if group && !icmp { "drops.ip.multicast" } else { "drops.ip.not_ours" });
     }
     let (source, target) = (source.into(), target.into());
-    Ok(Datagram { source, target, protocol, hop_limit: packet.hop_limit(), payload, packet: whole })
+    let (hop_limit, checksum) = (packet.hop_limit(), Checksum::Unknown);
+    Ok(Datagram { source, target, protocol, hop_limit, checksum, payload, packet: whole })
 }
 
 /// Hop-by-hop options pass before ICMPv6 only: multicast listener queries carry a router alert (RFC 2710 §3).
@@ -117,7 +126,7 @@ mod tests {
     }
 
     fn check(packet: &[u8]) -> Result<(), &'static str> {
-        filter(packet, packet[0] >> 4 == 4, &addresses()).map(|_| ())
+        filter(packet, packet[0] >> 4 == 4, Checksum::Unknown, &addresses()).map(|_| ())
     }
 
     fn v4_changed(change: impl FnOnce(&mut Ipv4Packet<&mut [u8]>)) -> Result<(), &'static str> {
@@ -134,7 +143,7 @@ mod tests {
         assert_eq!(check(&packet("2001:db8:1::7", "2001:db8::10")), Ok(()));
         let mut padded = packet("198.51.100.7", "192.0.2.10");
         padded.extend([0; 6]);
-        assert_eq!(filter(&padded, true, &addresses()).unwrap().payload.len(), 20);
+        assert_eq!(filter(&padded, true, Checksum::Unknown, &addresses()).unwrap().payload.len(), 20);
     }
 
     #[test]
@@ -164,7 +173,7 @@ mod tests {
         assert_eq!(check(&bytes), Err("drops.ip.checksum"));
         let mut bytes = packet("2001:db8:1::7", "2001:db8::10");
         bytes[6] = 44; // A fragment header.
-        let fragment = filter(&bytes, false, &addresses()).unwrap();
+        let fragment = filter(&bytes, false, Checksum::Unknown, &addresses()).unwrap();
         assert_eq!(fragment.protocol, IpProtocol::Ipv6Frag); // Nobody takes that protocol.
         bytes[6] = 0;
         assert_eq!(check(&bytes), Err("drops.ip.extension"));
@@ -173,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), v4: bool) {
-            let _ = filter(&bytes, v4, &addresses());
+            let _ = filter(&bytes, v4, Checksum::Unknown, &addresses());
         }
     }
 }

@@ -9,6 +9,8 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr};
 
+use sys::packet_ring::Checksum;
+
 use crate::link::Sender;
 
 /// Of what we send (RFC 1700's default).
@@ -21,6 +23,8 @@ pub struct Datagram<'a> {
     pub target: IpAddr,
     pub protocol: IpProtocol,
     pub hop_limit: u8,
+    /// Of the payload. A frame that never left a virtual machine's host comes without one.
+    pub checksum: Checksum,
     /// TCP, UDP or ICMP header and data.
     pub payload: &'a [u8],
     /// The IP packet, without the frame's padding.

@@ -6,6 +6,8 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Packet, IpProtocol};
 
 use super::{Event, Stack};
+use sys::packet_ring::Checksum;
+
 use crate::address::dhcp::Dhcp;
 use crate::control::FromNet;
 use crate::icmp::Heard;
@@ -17,15 +19,15 @@ use crate::tcp::ends::Ends;
 impl<E: Ends> Stack<E> {
     /// Takes a frame from the device. The answer, if any, waits in [`Stack::out`]; flows work at the next
     /// [`Stack::poll`].
-    pub fn frame_in(&mut self, now: Instant, frame: &[u8]) {
+    pub fn frame_in(&mut self, now: Instant, frame: &[u8], checksum: Checksum) {
         self.counters.count("frames_in");
-        if let Err(dropped) = self.take_frame(now, frame) {
+        if let Err(dropped) = self.take_frame(now, frame, checksum) {
             self.counters.count(dropped);
         }
         self.link.cause = Cause::Ours;
     }
 
-    fn take_frame(&mut self, now: Instant, frame: &[u8]) -> Result<(), &'static str> {
+    fn take_frame(&mut self, now: Instant, frame: &[u8], checksum: Checksum) -> Result<(), &'static str> {
         let ethernet = EthernetFrame::new_checked(frame).map_err(|_| "drops.link.length")?;
         let (station, target) = (ethernet.src_addr(), ethernet.dst_addr());
         if target != self.link.mac && !target.is_broadcast() && !target.is_multicast() {
@@ -35,7 +37,7 @@ impl<E: Ends> Stack<E> {
             return Err("drops.link.station");
         }
         self.link.cause = Cause::Stranger(station);
-        if self.dhcp.is_some() && Dhcp::wants(frame) {
+        if self.dhcp.is_some() && Dhcp::wants(frame, checksum) {
             self.dhcp_frame(now, frame);
             if ethernet.ethertype() != EthernetProtocol::Arp {
                 return Ok(());
@@ -44,10 +46,10 @@ impl<E: Ends> Stack<E> {
         match ethernet.ethertype() {
             EthernetProtocol::Arp => self.arp(now, station, ethernet.payload()),
             EthernetProtocol::Ipv4 if target == self.link.mac => {
-                self.ip(now, station, ethernet.payload(), true)
+                self.ip(now, station, (ethernet.payload(), checksum), true)
             }
             EthernetProtocol::Ipv4 => Err("drops.link.group"), // RFC 1122 §3.3.6: unicast IP in a broadcast frame.
-            EthernetProtocol::Ipv6 => self.ip(now, station, ethernet.payload(), false),
+            EthernetProtocol::Ipv6 => self.ip(now, station, (ethernet.payload(), checksum), false),
             _ => Err("drops.link.kind"),
         }
     }
@@ -80,10 +82,10 @@ impl<E: Ends> Stack<E> {
         &mut self,
         now: Instant,
         station: EthernetAddress,
-        packet: &[u8],
+        (packet, checksum): (&[u8], Checksum),
         v4: bool,
     ) -> Result<(), &'static str> {
-        let datagram = filter::filter(packet, v4, &self.addresses)?;
+        let datagram = filter::filter(packet, v4, checksum, &self.addresses)?;
         match datagram.protocol {
             IpProtocol::Tcp => self.with(now, |tcp, _, cx| tcp.datagram_in(&datagram, cx)),
             IpProtocol::Udp => self.udp(now, &datagram),

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, UdpPacket, UdpRepr};
 
+use sys::packet_ring::Checksum;
+
 use crate::control::{DATAGRAM_MAX, EndReason, FailReason, FlowId, FromNet, RequestId};
 use crate::icmp::quoted::{Quoted, Said};
 use crate::ip::{self, Datagram, Header};
@@ -101,9 +103,9 @@ impl<E: Ends> Udp<E> {
         cx: &mut Context<'_, '_, E>,
     ) -> Result<bool, &'static str> {
         let udp = UdpPacket::new_checked(datagram.payload).map_err(|_| "drops.udp.length")?;
-        if udp.checksum() == 0 && datagram.source.is_ipv6()
-            || !udp.verify_checksum(&datagram.source.into(), &datagram.target.into())
-        {
+        let unsummed = udp.checksum() == 0 && datagram.source.is_ipv6();
+        let sound = || !unsummed && udp.verify_checksum(&datagram.source.into(), &datagram.target.into());
+        if datagram.checksum != Checksum::Trusted && !sound() {
             return Err("drops.udp.checksum");
         }
         if udp.src_port() == 0 || udp.dst_port() == 0 {
