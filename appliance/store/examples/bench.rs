@@ -53,6 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("memory after {} messages: {} kB resident", filled.messages, resident_kb());
     // As after a power cut: the first handle writes nothing more, and never closes.
     disk.stop();
+    disk.disk.forget_cache();
     let before = Instant::now();
     let again = Store::open(Arc::new(FileDisk::open(&path, CAPACITY)?), Limits::default())?;
     let opened = before.elapsed();

@@ -89,8 +89,11 @@ impl Engine {
 
     pub(crate) fn database(&self) -> Result<Arc<Database>, Failure> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let database = open.as_ref().map(|open| open.database.clone());
-        database.ok_or_else(|| Failure::Disk(self.last_error()))
+        match open.as_ref() {
+            Some(open) => Ok(open.database.clone()),
+            None if self.inbox.is_closing() => Err(Resource::Closed.into()),
+            None => Err(Failure::Disk(self.last_error())),
+        }
     }
 
     /// Reads from a snapshot. Short: what a snapshot sees cannot be reused while it lives.
@@ -161,7 +164,7 @@ impl Engine {
 
     pub(crate) fn last_error(&self) -> String {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.last.clone().unwrap_or_else(|| "the store is closed".into())
+        trouble.last.clone().unwrap_or_else(|| "it is not open".into())
     }
 
     pub(crate) fn health(&self) -> Health {

@@ -79,6 +79,7 @@ fn sweep(transaction: &mut Transaction<'_>) -> Result<(), Failure> {
     while swept < SWEEP_BYTES {
         let Some(id) = transaction.spilled.first()?.map(|id| id.value()) else { return Ok(()) };
         swept += spool::discard(transaction, id)? + footprint(0);
+        transaction.spilled.remove(id)?;
     }
     Ok(())
 }

@@ -134,3 +134,59 @@ fn check_blank(disk: &Arc<dyn Disk>, len: u64) -> Result<(), StoreError> {
 fn unreadable(error: io::Error) -> StoreError {
     crate::Resource::Disk(error.to_string()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::MemoryDisk;
+
+    proptest! {
+        #[test]
+        fn no_block_of_bytes_panics(block in proptest::collection::vec(any::<u8>(), BLOCK_BYTES)) {
+            prop_assert!(matches!(Header::decode(&block.try_into().unwrap()), Ok(None)));
+        }
+    }
+
+    #[test]
+    fn a_block_with_one_wrong_bit_is_not_whole() {
+        let block = Header { len: 4096, ..Header::new([7; 16]) }.encode();
+        assert_eq!(Header::decode(&block).unwrap().unwrap().len, 4096);
+        for bit in 0..BLOCK_BYTES * 8 {
+            let mut wrong = block;
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(Header::decode(&wrong), Ok(None)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_newer_block_is_named_so() {
+        let mut block = Header::new([7; 16]).encode();
+        block[16] = 9;
+        let crc = crc32fast::hash(&block[..BLOCK_BYTES - 4]);
+        block[BLOCK_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Header::decode(&block), Err(StoreError::NewerFormat { found: 9, known: BLOCK_VERSION }));
+    }
+
+    #[test]
+    fn a_torn_change_leaves_the_other_copy() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(9 << 20));
+        let mut header = Header::new([7; 16]);
+        for len in [4096, 8192, 12_288] {
+            let before = header;
+            header.len = len;
+            header.write(&disk).unwrap();
+            let Ok(Found::Ours(found)) = Header::find(&disk) else { panic!("no header") };
+            assert_eq!(found, header);
+            if before.generation > 0 {
+                let offset = COPY_OFFSETS[(header.generation % 2) as usize];
+                let whole = header.encode();
+                disk.write_at(offset + 30, &[0xFF; 8]).unwrap();
+                let Ok(Found::Ours(found)) = Header::find(&disk) else { panic!("no header") };
+                assert_eq!(found, before);
+                disk.write_at(offset, &whole).unwrap();
+            }
+        }
+    }
+}

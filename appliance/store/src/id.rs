@@ -183,7 +183,30 @@ impl FromStr for DeliveryId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_id_reads_back_and_sorts_as_it_prints(a: u64, b: u64, number: u16) {
+            let (a, b) = (MessageId(a), MessageId(b));
+            let id = DeliveryId { message: a, number };
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            let (printed_a, printed_b) = (a.to_string(), b.to_string());
+            if printed_a.len() == printed_b.len() {
+                prop_assert_eq!(a.cmp(&b), printed_a.cmp(&printed_b));
+            }
+        }
+
+        #[test]
+        fn no_text_panics_and_what_parses_prints_the_same(text in "[0-9a-zA-Z-]{0,20}|.{0,8}") {
+            if let Ok(id) = text.parse::<MessageId>() {
+                prop_assert_eq!(id.to_string().parse(), Ok(id));
+            }
+            let _ = text.parse::<DeliveryId>();
+        }
+    }
 
     #[test]
     fn ids_print_short_and_read_back() {

@@ -44,6 +44,14 @@ const SHARED_PAGE_MAX: u64 = PAGE / 2;
 /// What redb adds to a value, and our longest key.
 const ROW_OVERHEAD: u64 = 40;
 
+/// Bytes of disk that a delivery will want while it waits: replies are kept with it. They are counted from the
+/// beginning, so that a queue of which every delivery fails still fits.
+pub(crate) fn reply_space(recipients: usize) -> u64 {
+    const FIRST: u64 = 4096;
+    const FURTHER: u64 = 512;
+    FIRST + FURTHER * (recipients as u64).saturating_sub(1)
+}
+
 /// Bytes of disk for a value of `len` bytes with its key.
 pub(crate) fn footprint(len: usize) -> u64 {
     let bytes = len as u64 + ROW_OVERHEAD;
@@ -86,10 +94,27 @@ impl Space {
         Ok(())
     }
 
+    /// The same for what the queue itself owes, which may use the reserve but for what deletes need.
+    pub(crate) fn admit_owed(&self, state: &State, more: u64) -> Result<(), Resource> {
+        let free = self.free(state);
+        if free.saturating_sub(more) < self.reserve / 4 {
+            return Err(Resource::Full { free, reserve: self.reserve / 4 });
+        }
+        Ok(())
+    }
+
+    /// Whether the reserve is being used up: then texts are cut short and the log gives way.
+    pub(crate) fn is_pressed(&self, state: &State) -> bool {
+        self.free(state) < self.reserve / 2
+    }
+
     /// The log's budget now: it gives way before queue updates are in want of space.
     pub(crate) fn log_budget(&self, state: &State) -> u64 {
-        let pressed = self.free(state) < self.reserve / 2;
-        if pressed { self.log_budget.min(state.log.bytes.saturating_sub(PAGE)) } else { self.log_budget }
+        if self.is_pressed(state) {
+            self.log_budget.min(state.log.bytes.saturating_sub(PAGE))
+        } else {
+            self.log_budget
+        }
     }
 
     pub(crate) fn usage(&self, state: &State, extent: u64) -> Usage {

@@ -133,7 +133,11 @@ fn a_full_disk_refuses_mail_and_goes_on_delivering() {
         assert_eq!(store.health().failures, 0, "{len}: the disk's end was never met");
         // Attempts, notices and events go on in the reserve.
         for enqueued in &accepted {
-            let deferred = result(enqueued.deliveries[0], vec![(0, RecipientState::Deferred(reply(451)))]);
+            let mut said = reply(451);
+            said.text = "busy ".repeat(1000).into();
+            let mut deferred =
+                result(enqueued.deliveries[0], vec![(0, RecipientState::Deferred(said.clone()))]);
+            deferred.last_reply = Some(said);
             let event = Event::new(at(1), "delivery.deferred").field("reply", "x".repeat(200));
             store.record(deferred, vec![], vec![event]).wait().unwrap();
         }

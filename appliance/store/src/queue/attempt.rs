@@ -2,12 +2,13 @@
 
 use super::{
     AttemptResult, Delivery, Enqueued, Hold,
-    enqueue::{Parcel, enqueue_always, put_delivery, remove_delivery},
+    enqueue::{Parcel, enqueue_owed, put_delivery, remove_delivery},
 };
 use crate::{
     DeliveryId, Limits, StoreError, Timestamp,
     failure::Failure,
     log::Event,
+    message::cut,
     tables::{Transaction, decode},
 };
 
@@ -34,6 +35,21 @@ impl AttemptResult {
     }
 }
 
+/// Longest text of a reply that is kept while space is short, in bytes.
+const SHORT_TEXT: usize = 80;
+
+impl Delivery {
+    fn shorten(&mut self) {
+        use crate::message::RecipientState::{Deferred, Delivered, Failed, Waiting};
+        let states = self.recipients.iter_mut().map(|recipient| &mut recipient.state);
+        let replies = states.filter_map(|state| match state {
+            Deferred(reply) | Delivered(reply) | Failed(reply) => Some(reply),
+            Waiting => None,
+        });
+        replies.chain(&mut self.last_reply).for_each(|reply| cut(&mut reply.text, SHORT_TEXT));
+    }
+}
+
 /// Records an attempt and enqueues the notices that follow from it, all or nothing.
 pub(crate) fn record(
     transaction: &mut Transaction<'_>,
@@ -53,9 +69,11 @@ pub(crate) fn record(
     delivery.hold = result.hold.clone();
     delivery.last_reply = result.last_reply.clone().or(delivery.last_reply);
     delivery.delay_notified |= result.delay_notified;
+    if transaction.space.is_pressed(&transaction.state) {
+        delivery.shorten();
+    }
     let done = !delivery.recipients.iter().any(|recipient| recipient.is_open());
-    let notices =
-        notices.iter().map(|parcel| enqueue_always(transaction, parcel)).collect::<Result<_, _>>()?;
+    let notices = notices.iter().map(|parcel| enqueue_owed(transaction, parcel)).collect::<Result<_, _>>()?;
     if done {
         remove_delivery(transaction, &before)?;
     } else {

@@ -7,7 +7,7 @@ use crate::{
     DeliveryId, MessageId, Resource,
     failure::Failure,
     message::{Message, NewMessage},
-    space::footprint,
+    space::{footprint, reply_space},
     spool::{self, PIECE_BYTES, Stored},
     tables::{Transaction, encode},
 };
@@ -30,6 +30,9 @@ pub(crate) struct Parcel {
     pub(crate) new: NewMessage,
 }
 
+/// About what the rows of a message and a delivery take.
+const ROWS_BYTES: usize = 600;
+
 impl Parcel {
     /// A message that is whole in memory.
     pub(crate) fn whole(id: MessageId, new: NewMessage, body: &Bytes) -> Self {
@@ -42,23 +45,26 @@ impl Parcel {
 
     fn disk_bytes(&self) -> u64 {
         let bodies: u64 = self.pieces.iter().map(|piece| footprint(piece.len())).sum();
-        // An estimate of the rows: the recipients' addresses and parameters.
-        let recipients: usize = self.new.deliveries.iter().map(|delivery| delivery.recipients.len()).sum();
-        bodies + footprint(0) * (2 + recipients as u64 * 4)
+        let deliveries = self.new.deliveries.iter();
+        // The rows themselves are small beside what is set aside for replies.
+        let replies: u64 = deliveries.map(|delivery| reply_space(delivery.recipients.len())).sum();
+        bodies + replies + footprint(ROWS_BYTES)
     }
 }
 
 /// Writes what arrived from outside, unless that would touch the reserve.
 pub(crate) fn enqueue(transaction: &mut Transaction<'_>, parcel: &Parcel) -> Result<Enqueued, Failure> {
     transaction.space.admit(&transaction.state, parcel.disk_bytes())?;
-    enqueue_always(transaction, parcel)
+    put(transaction, parcel)
 }
 
 /// Writes what the queue itself owes, such as a notice: that may use the reserve.
-pub(crate) fn enqueue_always(
-    transaction: &mut Transaction<'_>,
-    parcel: &Parcel,
-) -> Result<Enqueued, Failure> {
+pub(crate) fn enqueue_owed(transaction: &mut Transaction<'_>, parcel: &Parcel) -> Result<Enqueued, Failure> {
+    transaction.space.admit_owed(&transaction.state, parcel.disk_bytes())?;
+    put(transaction, parcel)
+}
+
+fn put(transaction: &mut Transaction<'_>, parcel: &Parcel) -> Result<Enqueued, Failure> {
     if spool::spilled(transaction, parcel.id)? != parcel.spilled {
         return Err(Resource::Disk("a part of the message was not written".into()).into());
     }
@@ -122,7 +128,7 @@ pub(crate) fn put_delivery(
         Some(len) => state.queue_bytes = state.queue_bytes.saturating_sub(footprint(len)),
         None => {
             state.deliveries += 1;
-            state.queue_bytes += footprint(0);
+            state.queue_bytes += footprint(0) + reply_space(delivery.recipients.len());
         }
     }
     let (was, is) = (before.and_then(scheduled), scheduled(delivery));
@@ -145,7 +151,8 @@ pub(crate) fn remove_delivery(transaction: &mut Transaction<'_>, delivery: &Deli
     }
     if let Some(len) = transaction.queue.remove((raw, delivery.id.number))? {
         let state = &mut transaction.state;
-        state.queue_bytes = state.queue_bytes.saturating_sub(footprint(len) + footprint(0));
+        let freed = footprint(len) + footprint(0) + reply_space(delivery.recipients.len());
+        state.queue_bytes = state.queue_bytes.saturating_sub(freed);
         state.deliveries = state.deliveries.saturating_sub(1);
     }
     if transaction.queue.is_empty_in((raw, 0)..=(raw, u16::MAX))? {

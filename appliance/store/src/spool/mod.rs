@@ -81,9 +81,11 @@ pub(crate) fn spilled(transaction: &Transaction<'_>, id: MessageId) -> Result<u3
 /// Removes what was spilled of a message that will never be committed; returns the bytes it took.
 pub(crate) fn discard(transaction: &mut Transaction<'_>, raw: u64) -> Result<u64, Failure> {
     let pieces = spilled(transaction, MessageId::from_raw(raw))?;
-    if transaction.spilled.remove(raw)?.is_none() {
+    // Nothing is written when there is nothing to do, so that no commit is made for it.
+    if pieces == 0 {
         return Ok(0);
     }
+    transaction.spilled.remove(raw)?;
     remove_pieces(transaction, raw, pieces)
 }
 

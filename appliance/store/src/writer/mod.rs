@@ -153,6 +153,10 @@ impl Inbox {
         self.work.notify_one();
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,7 +221,7 @@ impl Inbox {
 impl Waiting {
     fn take_group(&mut self, limits: &Limits) -> Group {
         let (mut jobs, mut bytes) = (Vec::new(), 0);
-        while jobs.len() < limits.group_writes {
+        while jobs.len() < limits.group_writes.max(1) {
             let more = self.jobs.front().map_or(0, |job| job.bytes());
             if !jobs.is_empty() && bytes + more > limits.group_bytes {
                 break;
