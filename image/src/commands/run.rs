@@ -241,3 +241,18 @@ const END_MAX: Duration = Duration::from_secs(10);
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much of a message is printed.
 const SHOWN_LINES: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use config_schema::Config;
+
+    use super::*;
+
+    #[test]
+    fn the_demonstration_is_valid_and_names_the_next_hop_s_port() {
+        let path = Workspace::of_this_clone().unwrap().root.join("image/demonstration.toml");
+        let text = fs::read_to_string(path).unwrap();
+        Config::parse("demonstration.toml", &text).unwrap();
+        assert!(text.contains(&format!("route = [\"[10.0.2.2]:{NEXT_HOP_PORT}\"]")));
+    }
+}

@@ -33,7 +33,7 @@ impl Kernel {
         let recipe = Recipe::read(workspace)?;
         let entry = Entry::take("kernel", &recipe.key())?;
         if !entry.is_complete() {
-            println!("Compiling the kernel, once: {}", entry.folder().display());
+            println!("Compiling the kernel, once, for some minutes; its log is {}", log(&entry).display());
             recipe.build(&entry)?;
         }
         Ok(Kernel(entry))
