@@ -138,9 +138,7 @@ impl Incoming {
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Passed, HeaderFault> {
         match self.place {
             Place::LineStart(fate) => self.end_field(fate),
-            Place::Name => {
-                self.no_field(out);
-            }
+            Place::Name => self.no_field(Place::LineStart(Fate::Pass), out),
             Place::Value(fate) => self.end_field(fate),
             Place::Body => {}
         }
@@ -190,7 +188,7 @@ impl Incoming {
         let room = NAME_MAX.saturating_sub(self.held.len());
         if upto > room {
             self.held.extend_from_slice(bytes.get(..room).unwrap_or_default());
-            self.no_field(out);
+            self.no_field(Place::Value(Fate::Pass), out);
             return room;
         }
         self.held.extend_from_slice(bytes.get(..upto).unwrap_or_default());
@@ -200,31 +198,25 @@ impl Incoming {
                 self.pass_held(out);
                 self.place = Place::Body;
             }
-            Some(b'\n') => {
-                if self.no_field(out) == Separated::No {
-                    self.place = Place::LineStart(Fate::Pass);
-                }
-            }
+            Some(b'\n') => self.no_field(Place::LineStart(Fate::Pass), out),
             _ => {}
         }
         upto
     }
 
-    /// The line at hand is none of RFC 5322's. In the middle of the header it passes and the section goes on,
-    /// since a lenient reader would go on too; as the very first, an empty line keeps it apart from our fields.
-    fn no_field(&mut self, out: &mut Vec<u8>) -> Separated {
+    /// The line at hand is none of RFC 5322's. In the middle of the header it passes and the section goes on at
+    /// `then`, since a lenient reader would go on too; as the very first, an empty line keeps it apart from our
+    /// fields, and all of it is body.
+    fn no_field(&mut self, then: Place, out: &mut Vec<u8>) {
         self.fields += 1;
+        self.place = then;
         if !self.began {
             if !self.held.is_empty() {
                 out.extend_from_slice(b"\r\n");
             }
-            self.pass_held(out);
             self.place = Place::Body;
-            return Separated::Yes;
         }
         self.pass_held(out);
-        self.place = Place::Value(Fate::Pass);
-        Separated::No
     }
 
     /// `held` is a name with its colon.
@@ -234,10 +226,7 @@ impl Incoming {
         let name = name.trim_ascii_end();
         let plain = !name.is_empty() && name.iter().all(|b| b.is_ascii_graphic());
         if !plain {
-            if self.no_field(out) == Separated::No {
-                self.place = Place::Value(Fate::Pass);
-            }
-            return;
+            return self.no_field(Place::Value(Fate::Pass), out);
         }
         let fate = fate_of(name);
         self.fields += 1;
@@ -310,12 +299,6 @@ impl Incoming {
         self.began |= !self.held.is_empty();
         out.append(&mut self.held);
     }
-}
-
-#[derive(PartialEq, Eq)]
-enum Separated {
-    Yes,
-    No,
 }
 
 /// The fields that only we set; what readers behind us trust must be ours.

@@ -4,7 +4,7 @@ pub mod client;
 pub mod dane;
 mod follow;
 pub mod identity;
-mod roots;
+pub mod roots;
 pub mod server;
 
 pub use follow::follow;
