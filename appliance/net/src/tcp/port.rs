@@ -97,7 +97,8 @@ impl<'p> Device for Port<'p> {
         capabilities.max_transmission_unit = self.mtu;
         capabilities.checksum = ChecksumCapabilities::ignored();
         capabilities.segmentation.tcpv4 = Some(SUPER_SEGMENT);
-        capabilities.segmentation.tcpv6 = Some(SUPER_SEGMENT);
+        // Not for IPv6: smoltcp 0.14 drops what is larger than the MTU there, without a word.
+        capabilities.segmentation.tcpv6 = None;
         capabilities
     }
 }
