@@ -74,7 +74,10 @@ impl<D: Read + Seek> Volume<D> {
     /// Reads the first sector and the label.
     pub fn open(mut device: D) -> Result<Volume<D>, FatError> {
         let mut sector = [0; 512];
-        read_at(&mut device, 0, &mut sector)?;
+        read_at(&mut device, 0, &mut sector).map_err(|error| match error {
+            FatError::Damaged(_) => FatError::NotFat,
+            other => other,
+        })?;
         let layout = Layout::parse(&sector)?;
         let mut volume = Volume { device, layout, label: boot_sector_label(&sector, layout.kind) };
         // The root directory's label is the one that tools change.

@@ -18,7 +18,7 @@ pub(crate) fn find(problems: &mut Vec<String>) -> Option<Seed> {
         Ok(None) => None,
         Ok(Some(bytes)) => Some(Seed { name: format!("{FILE} on {name}"), bytes }),
         Err(error) => {
-            problems.push(format!("seed volume {name}: {error}"));
+            problems.push(format!("FAT volume on {name}: {error}"));
             None
         }
     })
@@ -28,7 +28,8 @@ fn read(node: &Path) -> Result<Option<Vec<u8>>, FatError> {
     let Ok(file) = File::open(node) else { return Ok(None) };
     let mut volume = match Volume::open(Device(file)) {
         Ok(volume) => volume,
-        // Other people's volumes, whole or not, are not ours to complain about.
+        // Whether a damaged volume is ours cannot be told.
+        Err(error @ FatError::Damaged(_)) => return Err(error),
         Err(_) => return Ok(None),
     };
     if !volume.is_labelled(LABEL) {

@@ -2,6 +2,7 @@
 //!
 //! A program of its own, without the test harness: roles are forked from a process of one thread only. It starts itself
 //! again as the appliance, with the scenario as its argument.
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};

@@ -2,6 +2,7 @@
 //!
 //! A program of its own, without the test harness: a child is forked from a process of one thread only.
 #![allow(unsafe_code)] // System calls by number: no library offers most of what is forbidden.
+#![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -128,7 +128,7 @@ fn a_power_cut_at_any_block_leaves_a_table_from_which_growing_ends_the_same() {
 #[test]
 fn a_second_power_cut_while_the_first_is_repaired_is_no_worse() {
     let small = disk(16 * MIB);
-    for first in 0..70 {
+    for first in (0..70).step_by(2) {
         for second in (0..70).step_by(3) {
             let mut disk = Ram { left: first, ..small.clone() };
             let _ = disk.table().grow(&mut disk);
