@@ -4,9 +4,10 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use crate::{
     Addressing, Administrator, Config, Domain, KnownNetwork, Network, Realm, Tls, VERSION,
-    realm::{RealmName, SettingValue},
+    realm::RealmName,
     route,
     secret::{SealError, Sealing, SecretMode},
+    setting::SettingValue,
     words::Words,
 };
 
@@ -103,7 +104,7 @@ fn realm(realm: &Realm) -> Table {
         let given = match &setting.value {
             SettingValue::Switch(given) => value(*given),
             SettingValue::Number(given) => value(*given),
-            SettingValue::Text(given) => value(given.as_str()),
+            SettingValue::Score(given) => value(*given),
         };
         table.insert("value", given);
         table

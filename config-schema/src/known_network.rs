@@ -1,10 +1,13 @@
 //! `[[known-network]]`: networks with privileges.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 
-use crate::{mistake::Notes, reader::Section};
+use crate::{
+    mistake::Notes,
+    reader::{Found, Place, Section},
+};
 
 /// Known networks in all, and the networks of one.
 pub const KNOWN_NETWORKS_MAX: usize = 256;
@@ -14,44 +17,88 @@ pub const KNOWN_NETWORKS_MAX: usize = 256;
 pub struct KnownNetwork {
     /// For people.
     pub name: String,
-    /// Never empty.
+    /// Never empty; none stands in two known networks.
     pub networks: Vec<IpNet>,
     /// Whether it may send to foreign domains.
     pub relay: bool,
 }
 
-impl KnownNetwork {
-    pub(crate) fn read(mut section: Section<'_>, notes: &mut Notes<'_>) -> Option<KnownNetwork> {
-        let name = section.string("name", notes).map(|found| found.value).unwrap_or_default();
-        let networks = section.list::<Cidr>("network", notes);
-        match networks.as_deref() {
-            None if section.has("network") => {}
-            None | Some([]) => section.missing("network", "at least one such as \"192.0.2.0/24\"", notes),
-            Some(networks) => {
-                if let Some(extra) = networks.get(KNOWN_NETWORKS_MAX) {
-                    let text = format!("one too many, expected at most {KNOWN_NETWORKS_MAX}");
-                    notes.note(extra.place.span.clone(), &extra.place.path, text);
-                }
-            }
-        }
-        let relay = section.boolean("relay", notes).unwrap_or(false);
-        section.finish(notes);
-        let networks = networks?.into_iter().map(|found| found.value.0).collect();
-        Some(KnownNetwork { name, networks, relay })
+pub(crate) fn read(sections: Vec<Section<'_>>, notes: &mut Notes<'_>) -> Vec<KnownNetwork> {
+    if let Some(extra) = sections.get(KNOWN_NETWORKS_MAX) {
+        too_many(&extra.place.clone(), notes);
     }
+    let mut seen = HashMap::new();
+    sections.into_iter().filter_map(|section| read_one(section, &mut seen, notes)).collect()
+}
+
+fn too_many(place: &Place, notes: &mut Notes<'_>) {
+    let text = format!("one too many, expected at most {KNOWN_NETWORKS_MAX}");
+    notes.note(place.span.clone(), &place.path, text);
+}
+
+fn read_one(
+    mut section: Section<'_>,
+    seen: &mut HashMap<IpNet, Place>,
+    notes: &mut Notes<'_>,
+) -> Option<KnownNetwork> {
+    let name = section.string("name", notes).map(|found| found.value).unwrap_or_default();
+    if !section.has("network") {
+        section.missing("network", "at least one such as \"192.0.2.0/24\"", notes);
+    }
+    if section.is_empty_list("network") {
+        let place = section.place_of("network", "name");
+        notes.note(place.span, &place.path, "an empty list, expected at least one network");
+    }
+    let networks = section.list::<Cidr>("network", notes);
+    let relay = section.boolean("relay", notes).unwrap_or(false);
+    section.finish(notes);
+    let networks = networks?;
+    if let Some(extra) = networks.get(KNOWN_NETWORKS_MAX) {
+        too_many(&extra.place, notes);
+    }
+    let networks = networks.into_iter().filter_map(|found| network(found, relay, seen, notes)).collect();
+    Some(KnownNetwork { name, networks, relay })
+}
+
+fn network(
+    found: Found<Cidr>,
+    relay: bool,
+    seen: &mut HashMap<IpNet, Place>,
+    notes: &mut Notes<'_>,
+) -> Option<IpNet> {
+    let Found { value: Cidr(network), place } = found;
+    if relay && network.prefix_len() == 0 {
+        let text = format!("{network} may relay, which is an open relay, expected a network of yours");
+        notes.note(place.span, &place.path, text);
+        return None;
+    }
+    if let Some(first) = seen.insert(network, place.clone()) {
+        let first = notes.line(first.span);
+        let text = format!("network {network} stands twice, first at {first}, expected each once");
+        notes.note(place.span, &place.path, text);
+        return None;
+    }
+    Some(network)
 }
 
 /// A network, or a single address.
 struct Cidr(IpNet);
 
 #[derive(Debug, thiserror::Error)]
-#[error("not a network, expected such as \"192.0.2.0/24\" or \"192.0.2.7\"")]
-struct CidrError;
+enum CidrError {
+    #[error("not a network, expected such as \"192.0.2.0/24\" or \"192.0.2.7\"")]
+    Form,
+    #[error("bits behind the prefix are set, expected {0}")]
+    HostBits(IpNet),
+}
 
-impl std::str::FromStr for Cidr {
+impl FromStr for Cidr {
     type Err = CidrError;
     fn from_str(text: &str) -> Result<Cidr, CidrError> {
-        let network = text.parse::<IpNet>().ok().map(|net| net.trunc());
-        network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(Cidr).ok_or(CidrError)
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Cidr(IpNet::from(address)));
+        }
+        let network: IpNet = text.parse().map_err(|_| CidrError::Form)?;
+        if network == network.trunc() { Ok(Cidr(network)) } else { Err(CidrError::HostBits(network.trunc())) }
     }
 }

@@ -9,6 +9,7 @@ mod bounded;
 pub mod command;
 pub mod delivery;
 mod depth;
+pub mod domain;
 mod example;
 mod export;
 pub mod known_network;
@@ -21,6 +22,7 @@ pub mod realm;
 pub mod route;
 mod schema;
 pub mod secret;
+pub mod setting;
 pub mod time;
 pub mod tls;
 pub mod value;
@@ -29,30 +31,34 @@ mod words;
 pub use administrator::Administrator;
 pub use delivery::Delivery;
 pub use depth::DEPTH_MAX;
+pub use domain::{Domain, Mapping, Profile, RouteTls};
 pub use known_network::KnownNetwork;
 pub use limits::{Limits, TcpLimits};
 pub use mistake::{Mistake, Mistakes};
 pub use network::{Addressing, Network};
-pub use realm::{Domain, Realm, RealmName, RouteTls};
+pub use realm::{Realm, RealmName, Resolved};
 pub use route::{Route, RouteHost};
 pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources};
+pub use setting::{Setting, SettingValue};
 pub use time::TimeServer;
 pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 
+use domain::Around;
 use mistake::Notes;
 use name::DomainName;
 use reader::{Place, Section};
+use realm::Realms;
 
 /// The version of the file that this program writes.
 pub const VERSION: u64 = 1;
 /// Longest file, in bytes.
 pub const TEXT_MAX: usize = 1 << 20;
 /// The whole configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Who the appliance is.
     pub network: Network,
-    /// The tenants; `base` is not among them.
+    /// The tenants; `base` is among them only when the file gives it settings.
     pub realms: Vec<Realm>,
     /// The domains, each name once.
     pub domains: Vec<Domain>,
@@ -105,11 +111,10 @@ impl Config {
             root.missing("network", "a table [network]", notes);
         }
         let network = root.section("network", notes).and_then(|section| Network::read(section, notes));
-        let realms = realm::read_realms(root.sections("realm", notes), notes);
-        let domains = realm::read_domains(root.sections("domain", notes), &realms, notes);
-        let known = root.sections("known-network", notes);
-        let known_networks =
-            known.into_iter().filter_map(|section| KnownNetwork::read(section, notes)).collect();
+        let realms = realm::read(root.sections("realm", notes), notes);
+        let around = Around { realms: Realms::new(&realms), network: network.as_ref() };
+        let domains = domain::read(root.sections("domain", notes), &around, notes);
+        let known_networks = known_network::read(root.sections("known-network", notes), notes);
         let (limits, tcp) =
             root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
         let delivery =
@@ -136,6 +141,15 @@ impl Config {
     /// The domain of this exact name.
     pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
         self.domains.iter().find(|domain| domain.name == *name)
+    }
+
+    /// The value of a setting in a realm's `default` stream, and the realm that it comes from. `None`: there is no
+    /// such setting.
+    pub fn setting(&self, realm: &RealmName, id: u16) -> Option<Resolved> {
+        let setting = setting::Known::find(id)?;
+        let realms = Realms::new(&self.realms);
+        let own = realms.resolve(realm, setting);
+        Some(if own.from.is_some() { own } else { realms.resolve(&RealmName::base(), setting) })
     }
 
     /// The first known network that holds this address.
@@ -167,9 +181,16 @@ fn read(text: &str, notes: &mut Notes<'_>) -> Option<Config> {
 }
 
 fn read_version(root: &mut Section<'_>, notes: &mut Notes<'_>) {
-    root.number("version", VERSION..=VERSION, notes);
+    let place = root.place_of("version", "version");
     if !root.has("version") {
         root.missing("version", &format!("version = {VERSION}"), notes);
+    }
+    // The schema is that of one version.
+    let most = if root.is_described() { VERSION } else { i64::MAX.unsigned_abs() };
+    let version = root.number("version", 1..=most, notes);
+    if let Some(version) = version.filter(|version| *version > VERSION) {
+        let text = format!("{version} is newer than this program, expected {VERSION} at most");
+        notes.note(place.span, &place.path, text);
     }
 }
 

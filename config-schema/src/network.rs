@@ -43,7 +43,7 @@ pub enum Addressing {
 
 impl Network {
     pub(crate) fn read(mut section: Section<'_>, notes: &mut Notes<'_>) -> Option<Network> {
-        let hostname = section.parsed("hostname", notes);
+        let hostname = section.domain_name("hostname", notes);
         if !section.has("hostname") {
             section.missing("hostname", "a host name such as \"mx.example.com\"", notes);
         }
@@ -146,7 +146,7 @@ fn gateway(word: &Found<String>, addresses: &[Found<IpNet>], notes: &mut Notes<'
         // A link-local router serves every IPv6 network of its link.
         Ok(IpAddr::V6(gateway)) if gateway.is_unicast_link_local() => return Some(gateway.into()),
         Ok(gateway) if addresses.iter().any(|net| net.value.contains(&gateway)) => return Some(gateway),
-        Ok(_) => "lies in the network of none of our addresses",
+        Ok(_) => "lies in the network of none of our addresses, expected one that does",
     };
     notes.note(word.place.span.clone(), &word.place.path, format_args!("`{}`: {wrong}", word.value));
     None

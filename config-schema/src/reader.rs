@@ -7,9 +7,10 @@ use toml_edit::{Item, TableLike, Value};
 
 use crate::{
     mistake::Notes,
-    realm::SettingValue,
+    name::DomainName,
     schema::{Form, Shape, strings_form, text_form},
     secret::Text,
+    setting::SettingValue,
 };
 
 /// A place in the file, for mistakes that are found later.
@@ -41,8 +42,10 @@ pub(crate) enum Entry<'t> {
     Table(Section<'t>),
 }
 
-/// Keys farther than this from a known one get no suggestion.
+/// Keys farther than this from a known one get no suggestion; short ones have to be nearer.
 const SUGGESTION_DISTANCE: usize = 3;
+/// From this many letters on, the beginning of a known key stands for it.
+const PREFIX_MIN: usize = 3;
 
 impl<'t> Section<'t> {
     pub(crate) fn new(table: &'t dyn TableLike, place: Place) -> Section<'t> {
@@ -53,6 +56,11 @@ impl<'t> Section<'t> {
     pub(crate) fn describe(empty: &'t dyn TableLike, shape: Rc<RefCell<Shape>>) -> Section<'t> {
         let place = Place { span: None, path: String::new() };
         Section { shape: Some(shape), ..Section::new(empty, place) }
+    }
+
+    /// Whether the schema is made, and no file read.
+    pub(crate) fn is_described(&self) -> bool {
+        self.shape.is_some()
     }
 
     fn note_form(&self, key: &'static str, form: impl FnOnce() -> Form) {
@@ -116,6 +124,11 @@ impl<'t> Section<'t> {
         found
     }
 
+    /// Whether the key stands in the file with a list of nothing.
+    pub(crate) fn is_empty_list(&self, key: &str) -> bool {
+        self.table.get(key).and_then(Item::as_array).is_some_and(|array| array.is_empty())
+    }
+
     /// Where a key stands, or else another one, or else the table.
     pub(crate) fn place_of(&self, key: &str, otherwise: &str) -> Place {
         let span = |key: &str| self.table.get(key).and_then(|item| item.span());
@@ -158,6 +171,23 @@ impl<'t> Section<'t> {
         parse(found, notes)
     }
 
+    /// A domain name.
+    pub(crate) fn domain_name(
+        &mut self,
+        key: &'static str,
+        notes: &mut Notes<'_>,
+    ) -> Option<Found<DomainName>> {
+        let found = self.string(key, notes)?;
+        match DomainName::parse(&found.value) {
+            Ok(value) => Some(Found { value, place: found.place }),
+            Err(why) => {
+                let text = format!("`{}`: {why}, expected a name such as \"mx.example.com\"", found.value);
+                notes.note(found.place.span, &found.place.path, text);
+                None
+            }
+        }
+    }
+
     pub(crate) fn boolean(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<bool> {
         self.note_value(key, || json!({ "type": "boolean" }));
         let (item, place) = self.get(key)?;
@@ -192,17 +222,17 @@ impl<'t> Section<'t> {
 
     /// The value of a setting: true or false, a whole number, or a string.
     pub(crate) fn setting_value(&mut self, key: &'static str, notes: &mut Notes<'_>) -> Option<SettingValue> {
-        self.note_value(key, || json!({ "type": ["boolean", "integer", "string"] }));
+        self.note_value(key, || json!({ "type": ["boolean", "number"] }));
         let Some((item, place)) = self.get(key) else {
             self.missing(key, "the setting's value", notes);
             return None;
         };
         let switch = item.as_bool().map(SettingValue::Switch);
         let number = || item.as_integer().map(SettingValue::Number);
-        let text = || item.as_str().map(|text| SettingValue::Text(text.to_owned()));
-        let value = switch.or_else(number).or_else(text);
+        let score = || item.as_float().map(SettingValue::Score);
+        let value = switch.or_else(number).or_else(score);
         if value.is_none() {
-            let text = format!("{}, expected true, false, a whole number or a string", kind(item));
+            let text = format!("{}, expected true, false or a number", kind(item));
             notes.note(place.span, &place.path, text);
         }
         value
@@ -294,10 +324,9 @@ impl<'t> Section<'t> {
                 continue;
             }
             let span = self.table.key(key).and_then(|key| key.span()).or_else(|| item.span());
-            let near = self.known.iter().map(|known| (distance(key, known), *known)).min();
-            let hint = match near {
-                Some((far, name)) if far <= SUGGESTION_DISTANCE => format!("did you mean `{name}`?"),
-                _ => format!("expected one of {}", self.known.join(", ")),
+            let hint = match suggestion(key, &self.known) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("expected one of {}", self.known.join(", ")),
             };
             notes.note(span, &self.path(key), format_args!("unknown key, {hint}"));
         }
@@ -331,6 +360,16 @@ fn kind(item: &Item) -> &'static str {
     item.type_name()
 }
 
+/// The known key that was most likely meant.
+fn suggestion(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    // `dns_servers` is a habit from elsewhere, no slip.
+    let key = key.to_ascii_lowercase().replace('_', "-");
+    let begun = known.iter().find(|name| key.len() >= PREFIX_MIN && name.starts_with(&key));
+    let nearest = || known.iter().map(|name| (distance(&key, name), name)).min();
+    let most = SUGGESTION_DISTANCE.min(1 + key.chars().count() / 3);
+    begun.or_else(|| nearest().filter(|(far, _)| *far <= most).map(|(_, name)| name)).copied()
+}
+
 /// How many letters must be changed, put in or taken out (Levenshtein). Keys are short, so the square is small.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
@@ -353,7 +392,24 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::distance;
+    use super::{distance, suggestion};
+
+    #[test]
+    fn a_slip_gets_a_suggestion_and_a_stranger_none() {
+        let known = ["hostname", "address", "gateway", "dns", "priority"];
+        for (key, meant) in [
+            ("hostnmae", Some("hostname")),
+            ("Host_Name", Some("hostname")),
+            ("adress", Some("address")),
+            ("prio", Some("priority")),
+            ("dsn", Some("dns")),
+            ("proxy", None),
+            ("", None),
+        ] {
+            assert_eq!(suggestion(key, &known), meant, "{key}");
+        }
+        assert_eq!(suggestion(&"a".repeat(100_000), &known), None);
+    }
 
     #[test]
     fn distance_counts_changed_letters() {

@@ -7,6 +7,7 @@ use toml_edit::{Array, InlineTable, Value};
 use crate::{
     mistake::Notes,
     name::DomainName,
+    network::{Addressing, Network},
     reader::{Entry, Found, Section, parse},
 };
 
@@ -43,10 +44,10 @@ pub enum RouteError {
     #[error("not a next hop, expected HOST, HOST:PORT, [ADDRESS] or [ADDRESS]:PORT")]
     Shape,
     /// An address stands without brackets.
-    #[error("an address stands in brackets, such as \"[192.0.2.25]:25\"")]
+    #[error("an address without brackets, expected such as \"[192.0.2.25]:25\"")]
     Brackets,
     /// Not a port.
-    #[error("the port is not a number from 1 to 65535")]
+    #[error("the port is wrong, expected a number from 1 to 65535")]
     Port,
 }
 
@@ -99,12 +100,11 @@ pub(crate) fn read_list(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Opt
     if !section.has("route") {
         section.missing("route", "at least one next hop, such as [\"mail.example.com\"]", notes);
     }
-    let place = section.place_of("route", "name");
-    let entries = section.entries("route", notes)?;
-    if entries.is_empty() {
+    if section.is_empty_list("route") {
+        let place = section.place_of("route", "name");
         notes.note(place.span, &place.path, "an empty list, expected at least one next hop");
-        return None;
     }
+    let entries = section.entries("route", notes)?;
     let read = |entry| match entry {
         Entry::Text(text) => parse(text, notes),
         Entry::Table(table) => read_table(table, notes),
@@ -141,6 +141,53 @@ fn read_table(mut section: Section<'_>, notes: &mut Notes<'_>) -> Option<Found<R
         host: host.value.host,
     };
     Some(Found { value, place })
+}
+
+/// Hosts that Microsoft has given up, or that take no mail from outside: one of them is never a next hop.
+const NEVER: [&str; 4] = [
+    "mail.messaging.microsoft.com",
+    "mail.global.frontbridge.com",
+    "smtp.office365.com",
+    "smtp-mail.outlook.com",
+];
+
+/// Notes a next hop that can only be a slip: it leads back to us or nowhere. `network` is ours.
+pub(crate) fn check(hop: &Found<Route>, network: Option<&Network>, notes: &mut Notes<'_>) {
+    let wrong = match &hop.value.host {
+        RouteHost::Name(name) => wrong_name(name, network),
+        RouteHost::Address(address) => wrong_address(address.to_canonical(), network),
+    };
+    if let Some(wrong) = wrong {
+        let text = format!("`{}` {wrong}", hop.value);
+        notes.note(hop.place.span.clone(), &hop.place.path, text);
+    }
+}
+
+fn wrong_name(name: &DomainName, network: Option<&Network>) -> Option<&'static str> {
+    let is_last = |label: &str| name.as_str().rsplit('.').next() == Some(label);
+    if network.is_some_and(|network| network.hostname == *name) {
+        return Some("is our own host name, expected the next hop's");
+    }
+    if is_last("localhost") {
+        return Some("is this machine, expected the next hop's name");
+    }
+    NEVER.contains(&name.as_str()).then_some(
+        "takes no mail for mailboxes, expected the domain's MX host at Microsoft 365, such as \
+         `example-com.mail.protection.outlook.com`",
+    )
+}
+
+fn wrong_address(address: IpAddr, network: Option<&Network>) -> Option<&'static str> {
+    let own = |net: &ipnet::IpNet| net.addr() == address;
+    let ours = network.is_some_and(|network| match &network.addressing {
+        Addressing::Static { addresses, .. } => addresses.iter().any(own),
+        Addressing::Dhcp => false,
+    });
+    if ours {
+        return Some("is our own address, expected the next hop's");
+    }
+    let nowhere = address.is_loopback() || address.is_unspecified() || address.is_multicast();
+    nowhere.then_some("is no address that mail can be sent to, expected the next hop's")
 }
 
 /// Writes next hops: as strings where a string says everything.

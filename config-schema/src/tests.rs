@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::realm::{Mapping, Profile, SettingValue};
 
 fn lines(text: &str) -> Vec<String> {
     Config::parse("postern.toml", text).map_or_else(|mistakes| mistakes.lines(), |_| Vec::new())
@@ -53,18 +52,18 @@ message-size = "a lot"
     assert_eq!(
         lines(text),
         [
-            "postern.toml:1:11: version: 2, expected a number from 1 to 1",
+            "postern.toml:1:11: version: 2 is newer than this program, expected 1 at most",
             "postern.toml:2:1: network.hostname: missing, expected a host name such as \"mx.example.com\"",
             "postern.toml:2:1: network.dns: missing, expected at least one resolver, since the addresses are static",
             "postern.toml:3:1: network.hostnam: unknown key, did you mean `hostname`?",
             "postern.toml:4:29: network.address[1]: `192.0.2.0/24`: not an address that a host can have, expected such as \"192.0.2.10/24\"",
-            "postern.toml:5:11: network.gateway: `198.51.100.1`: lies in the network of none of our addresses",
-            "postern.toml:8:10: realm[0].parent: realm `a` is its own ancestor",
-            "postern.toml:11:10: realm[1].parent: realm `b` is its own ancestor",
+            "postern.toml:5:11: network.gateway: `198.51.100.1`: lies in the network of none of our addresses, expected one that does",
+            "postern.toml:8:10: realm[0].parent: realm `a` is its own ancestor, expected a way to `base`",
+            "postern.toml:11:10: realm[1].parent: realm `b` is its own ancestor, expected a way to `base`",
             "postern.toml:14:9: domain[0].realm: realm `c` does not exist, expected one of the file's or `base`",
-            "postern.toml:15:10: domain[0].route[0]: `192.0.2.25`: an address stands in brackets, such as \"[192.0.2.25]:25\"",
+            "postern.toml:15:10: domain[0].route[0]: `192.0.2.25`: an address without brackets, expected such as \"[192.0.2.25]:25\"",
             "postern.toml:16:7: domain[0].tls: `maybe`, expected \"opportunistic\" or \"required\"",
-            "postern.toml:18:8: domain[1].name: domain `example.com` stands twice, first at line 13",
+            "postern.toml:18:8: domain[1].name: domain `example.com` stands twice, first at line 13, expected each once",
             "postern.toml:21:14: limits.recipients: 5, expected a number from 100 to 10000",
             "postern.toml:22:16: limits.message-size: `a lot`: not a size, expected a number with kB, MB, GB, KiB, MiB or GiB, such as \"150 MB\"",
         ]

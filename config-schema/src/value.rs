@@ -20,7 +20,7 @@ pub enum ValueError {
     #[error("not a period, expected a number with ms, s, min, h or days, such as \"5 min\"")]
     Period,
     /// The number does not fit.
-    #[error("the number is too large")]
+    #[error("the number is too large, expected one that 64 bits hold")]
     TooLarge,
 }
 

@@ -1,0 +1,168 @@
+//! `[[domain]]`: whose mail is taken, and where it goes.
+
+use std::collections::HashMap;
+
+use crate::{
+    mistake::Notes,
+    name::DomainName,
+    network::Network,
+    reader::{Place, Section},
+    realm::{BASE, RealmName, Realms},
+    route::{self, Route},
+    setting::{Known, SettingValue},
+    words::Words,
+};
+
+/// A domain whose mail we take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// What stands behind the `@`.
+    pub name: DomainName,
+    /// The realm that it belongs to.
+    pub realm: RealmName,
+    /// The next hops, tried in this order, which is that of their priorities; never empty.
+    pub route: Vec<Route>,
+    /// How the way to the next hop is protected.
+    pub tls: RouteTls,
+    /// The host that is asked whether a recipient exists.
+    pub verification_server: Option<Route>,
+    /// How an address becomes a stream.
+    pub mapping: Mapping,
+    /// What is done to the envelope for Microsoft 365's sake.
+    pub profile: Profile,
+}
+
+/// How an address becomes a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mapping {
+    /// The whole address.
+    #[default]
+    AsIs,
+    /// The local part.
+    ChopDomain,
+}
+
+/// What is done to the envelope for Microsoft 365's sake; the two exclude each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// Nothing: Microsoft 365 skips our address by Enhanced Filtering for Connectors.
+    #[default]
+    EnhancedFiltering,
+    /// The sender is rewritten.
+    Srs,
+}
+
+/// How the way to the next hop is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RouteTls {
+    /// TLS when it is offered, whoever the peer is; DANE is obeyed where it is published.
+    #[default]
+    Opportunistic,
+    /// TLS with a certificate for the host's name, or no delivery.
+    Required,
+}
+
+impl Words for Mapping {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("as-is", Mapping::AsIs), ("chop-domain", Mapping::ChopDomain)];
+}
+
+impl Words for Profile {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("enhanced-filtering", Profile::EnhancedFiltering), ("srs", Profile::Srs)];
+}
+
+impl Words for RouteTls {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("opportunistic", RouteTls::Opportunistic), ("required", RouteTls::Required)];
+}
+
+/// What the domains are checked against.
+pub(crate) struct Around<'c> {
+    pub(crate) realms: Realms<'c>,
+    /// `None` when it could not be read.
+    pub(crate) network: Option<&'c Network>,
+}
+
+pub(crate) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, notes: &mut Notes<'_>) -> Vec<Domain> {
+    let mut seen: HashMap<DomainName, Place> = HashMap::new();
+    sections.into_iter().filter_map(|section| read_one(section, &mut seen, around, notes)).collect()
+}
+
+fn read_one(
+    mut section: Section<'_>,
+    seen: &mut HashMap<DomainName, Place>,
+    around: &Around<'_>,
+    notes: &mut Notes<'_>,
+) -> Option<Domain> {
+    let name = name(&mut section, seen, notes);
+    let realm = realm(&mut section, around, notes);
+    let route = route::read_list(&mut section, notes);
+    for hop in route.iter().flatten() {
+        route::check(hop, around.network, notes);
+    }
+    let tls = RouteTls::read(&mut section, "tls", notes);
+    let mapping = Mapping::read(&mut section, "mapping", notes);
+    let profile = Profile::read(&mut section, "delivery", notes);
+    check_profile(&section, profile, &realm, around, notes);
+    let verification_server = section.parsed::<Route>("verification-server", notes);
+    if let Some(server) = &verification_server {
+        route::check(server, around.network, notes);
+    }
+    section.finish(notes);
+    let verification_server = verification_server.map(|found| found.value);
+    let route = route?.into_iter().map(|found| found.value).collect();
+    Some(Domain { name: name?, realm, route, tls, verification_server, mapping, profile })
+}
+
+fn name(
+    section: &mut Section<'_>,
+    seen: &mut HashMap<DomainName, Place>,
+    notes: &mut Notes<'_>,
+) -> Option<DomainName> {
+    if !section.has("name") {
+        section.missing("name", "the domain's name", notes);
+    }
+    let name = section.domain_name("name", notes)?;
+    let Some(first) = seen.insert(name.value.clone(), name.place.clone()) else { return Some(name.value) };
+    let first = notes.line(first.span);
+    let text = format!("domain `{}` stands twice, first at {first}, expected each once", name.value);
+    notes.note(name.place.span, &name.place.path, text);
+    None
+}
+
+fn realm(section: &mut Section<'_>, around: &Around<'_>, notes: &mut Notes<'_>) -> RealmName {
+    let Some(realm) = section.parsed::<RealmName>("realm", notes) else { return RealmName::base() };
+    if !around.realms.exists(&realm.value) {
+        let text = format!("realm `{}` does not exist, expected one of the file's or `{BASE}`", realm.value);
+        notes.note(realm.place.span, &realm.place.path, text);
+    }
+    realm.value
+}
+
+/// The number of the setting that turns the rewriting of senders on.
+const SRS: u16 = 930;
+
+/// The profile and S-930 say the same thing in two places; they exclude each other where they differ.
+fn check_profile(
+    section: &Section<'_>,
+    profile: Profile,
+    realm: &RealmName,
+    around: &Around<'_>,
+    notes: &mut Notes<'_>,
+) {
+    let Some(setting) = Known::find(SRS) else { return };
+    let resolved = around.realms.resolve(realm, setting);
+    let Some(from) = resolved.from else { return };
+    let on = resolved.value == SettingValue::Switch(true);
+    if on != (profile == Profile::Srs) {
+        let place = section.place_of("delivery", "name");
+        let right = if on { Profile::Srs } else { Profile::EnhancedFiltering };
+        let text = format!(
+            "\"{}\" beside S-{SRS} = {on} in realm `{from}`, expected delivery = \"{}\" or no S-{SRS}",
+            profile.word(),
+            right.word()
+        );
+        notes.note(place.span, &place.path, text);
+    }
+}
