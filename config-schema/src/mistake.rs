@@ -56,6 +56,26 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
+/// Longest text of a mistake, in characters; what it quotes from the file may be longer.
+const TEXT_MAX: usize = 600;
+
+/// A text that may hold anything out of the file, as part of one line that reads as it is.
+fn one_line(text: &str) -> String {
+    // Besides control characters, what is invisible or turns the direction of what follows (Unicode TR 36).
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut line = String::new();
+    for c in text.chars().take(TEXT_MAX) {
+        if hidden(c) { line.extend(c.escape_unicode()) } else { line.push(c) }
+    }
+    if text.chars().nth(TEXT_MAX).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// Collects mistakes while a file is read.
 #[derive(Debug)]
 pub(crate) struct Notes<'a> {
@@ -87,8 +107,8 @@ impl<'a> Notes<'a> {
             file: self.file.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-            path: path.to_owned(),
-            text: text.to_string(),
+            path: one_line(path),
+            text: one_line(&text.to_string()),
         };
         self.mistakes.push((at, mistake));
     }

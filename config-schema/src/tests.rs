@@ -142,13 +142,21 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_example_is_read_or_told(at in 0usize..3000, cut in 0usize..40, put in "\\PC{0,8}") {
-        let example = command::example();
-        let start = (0..=at.min(example.len())).rev().find(|at| example.is_char_boundary(*at)).unwrap_or(0);
-        let end = (start..=(start + cut).min(example.len())).rev().find(|at| example.is_char_boundary(*at)).unwrap_or(start);
-        let text = format!("{}{put}{}", &example[..start], &example[end..]);
-        if let Err(mistakes) = Config::parse("postern.toml", &text) {
-            prop_assert!(mistakes.iter().count() > 0);
+    fn a_damaged_file_is_told_or_exported_as_it_was_read(
+        at in 0usize..4000,
+        cut in 0usize..40,
+        put in "[ -~\\n]{0,8}",
+    ) {
+        let golden = include_str!("../tests/golden/v1.toml");
+        let boundary = |at: usize| (0..=at.min(golden.len())).rev().find(|at| golden.is_char_boundary(*at));
+        let (start, end) = (boundary(at).unwrap_or(0), boundary(at + cut).unwrap_or(0));
+        let text = format!("{}{put}{}", &golden[..start], &golden[end..]);
+        match Config::parse("postern.toml", &text) {
+            Err(mistakes) => prop_assert!(mistakes.iter().count() > 0),
+            Ok(config) => {
+                let export = config.export(&SecretMode::Plain).unwrap();
+                prop_assert_eq!(Config::parse("export", &export).unwrap(), config, "{}", export);
+            }
         }
     }
 }

@@ -258,3 +258,18 @@ fn realms_are_not_nested_without_end() {
     assert_eq!(lines(&nested(config_schema::realm::REALM_DEPTH_MAX - 1)), [""; 0]);
     assert_eq!(lines(&nested(config_schema::realm::REALM_DEPTH_MAX)).len(), 1);
 }
+
+#[test]
+fn a_mistake_is_one_bounded_line_whatever_it_quotes() {
+    let quoted = |text: &str| lines(&format!("[time]\nservers = [\"{text}\"]\n")).remove(0);
+    assert!(quoted("a\\nb\\u202e").contains("`a\\u{a}b\\u{202e}`"), "{}", quoted("a\\nb\\u202e"));
+    assert!(quoted(&"x ".repeat(10_000)).chars().count() < 700);
+}
+
+#[test]
+fn many_mistakes_are_bounded() {
+    let text = "x = 1\n".repeat(20_000);
+    assert!((1..=1_000).contains(&lines(&text).len()));
+    let text: String = (0..20_000).map(|n| format!("x{n} = 1\n")).collect();
+    assert_eq!(lines(&text).len(), 1_000);
+}
