@@ -19,6 +19,10 @@ impl Config {
     /// Only [`SecretMode::Sealed`] can fail: by a passphrase that is too short, or by a system without random
     /// bytes.
     pub fn export(&self, secrets: &SecretMode) -> Result<String, SealError> {
+        Ok(self.document(secrets)?.to_string())
+    }
+
+    pub(crate) fn document(&self, secrets: &SecretMode) -> Result<DocumentMut, SealError> {
         let mut sealing = Sealing::new(secrets)?;
         let mut document = DocumentMut::new();
         document.insert("version", value(VERSION.cast_signed()));
@@ -42,7 +46,7 @@ impl Config {
         let administrators = self.administrators.iter().map(|who| administrator(who, &mut sealing));
         put_all(&mut document, "administrator", administrators);
         sealing.finish()?;
-        Ok(document.to_string())
+        Ok(document)
     }
 }
 

@@ -12,6 +12,7 @@ mod depth;
 pub mod domain;
 mod example;
 mod export;
+mod json;
 pub mod known_network;
 pub mod limits;
 mod mistake;
@@ -100,7 +101,7 @@ impl Config {
             (None, None) => {
                 let mut notes = Notes::new(file, text, secrets);
                 notes.note(None, "", "the file is not complete");
-                Err(notes.finish().expect("one mistake was just noted"))
+                Err(notes.into_mistakes())
             }
         }
     }

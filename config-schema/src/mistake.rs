@@ -12,7 +12,7 @@ pub(crate) const MISTAKES_MAX: usize = 1_000;
 pub struct Mistake {
     /// The file's name, as it was given.
     pub file: String,
-    /// Counted from 1.
+    /// Counted from 1; 0 where the document has no lines, as JSON of the API.
     pub line: usize,
     /// Characters from the line's start, counted from 1.
     pub column: usize,
@@ -38,9 +38,23 @@ impl Mistakes {
     }
 }
 
+impl Mistakes {
+    /// The same, for a document whose text nobody has seen.
+    pub(crate) fn without_places(mut self) -> Mistakes {
+        for mistake in &mut self.0 {
+            (mistake.line, mistake.column) = (0, 0);
+        }
+        self
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        write!(f, "{}:", self.file)?;
+        if self.line > 0 {
+            write!(f, "{}:{}:", self.line, self.column)?;
+        }
+        f.write_str(" ")?;
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
@@ -120,9 +134,14 @@ impl<'a> Notes<'a> {
         format!("line {}", lines + 1)
     }
 
-    pub(crate) fn finish(mut self) -> Option<Mistakes> {
+    /// The mistakes, if there are any.
+    pub(crate) fn finish(self) -> Option<Mistakes> {
+        if self.mistakes.is_empty() { None } else { Some(self.into_mistakes()) }
+    }
+
+    /// The mistakes; the caller has noted one.
+    pub(crate) fn into_mistakes(mut self) -> Mistakes {
         self.mistakes.sort_by_key(|(at, _)| *at);
-        let mistakes: Vec<_> = self.mistakes.into_iter().map(|(_, mistake)| mistake).collect();
-        if mistakes.is_empty() { None } else { Some(Mistakes(mistakes)) }
+        Mistakes(self.mistakes.into_iter().map(|(_, mistake)| mistake).collect())
     }
 }
