@@ -60,3 +60,4 @@ pub trait Transport: Send + Sync + 'static {
 
 #[cfg(test)]
 pub(crate) mod memory;
+mod net;

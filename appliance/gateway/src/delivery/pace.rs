@@ -10,7 +10,7 @@ pub(super) const QUIET: Duration = Duration::from_secs(180);
 const TOGETHER: Duration = Duration::from_secs(5);
 
 /// The number of connections to one destination, or to all front ends of Microsoft 365 together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// What is allowed at most.
     most: u32,
@@ -23,6 +23,19 @@ impl Pace {
     pub(super) fn new(most: u32, now: Time) -> Pace {
         let most = most.max(1);
         Pace { most, allowed: most, changed: now, complained: None }
+    }
+
+    /// Takes over a changed setting.
+    pub(super) fn set_most(&mut self, most: u32, now: Time) {
+        let most = most.max(1);
+        if most != self.most {
+            *self = Pace { most, allowed: self.allowed.min(most), changed: now, ..*self };
+        }
+    }
+
+    /// Whether all connections are allowed, so that nothing is to be remembered.
+    pub(super) fn is_full(&mut self, now: Time) -> bool {
+        self.allowed(now) == self.most
     }
 
     /// How many connections are allowed at `now`; one at least.

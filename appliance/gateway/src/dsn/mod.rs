@@ -21,8 +21,8 @@ pub use report::compose;
 
 /// Octets of the original's header section that are returned.
 pub const HEADERS_MAX: usize = 32 * 1024;
-/// Recipients described in one notice; a message has no more.
-pub const RECIPIENTS_MAX: usize = 1_000;
+/// Recipients described in one notice, so that it stays small; further ones get another notice.
+pub const RECIPIENTS_MAX: usize = 50;
 
 /// What is reported of a recipient (RFC 3464 §2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

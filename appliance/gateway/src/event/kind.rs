@@ -28,6 +28,28 @@ pub enum Kind {
     CertificateChanged,
     /// The certificate of the configuration cannot be used.
     CertificateUnusable,
+    /// The next hop took responsibility for recipients.
+    Delivered,
+    /// Recipients are tried again later.
+    DeliveryDeferred,
+    /// Recipients were given up.
+    DeliveryFailed,
+    /// A delivery waits until it is released.
+    DeliveryHeld,
+    /// A status notification was enqueued for the sender.
+    NoticeSent,
+    /// An alarm: everything for a destination waits until our configuration, or the tenant's, is mended.
+    DestinationHeld,
+    /// A held destination takes mail again.
+    DestinationReleased,
+    /// The queue, or an entry of it, cannot be read.
+    QueueUnreadable,
+    /// What an attempt came to was refused by the store.
+    AttemptUnrecorded,
+    /// The time was found by SNTP.
+    ClockSet,
+    /// An alarm: the clock is off, or nobody says what time it is.
+    ClockUnsure,
 }
 
 impl Kind {
@@ -46,6 +68,17 @@ impl Kind {
             Kind::SessionEnded => "smtp.ended",
             Kind::CertificateChanged => "tls.certificate-changed",
             Kind::CertificateUnusable => "tls.certificate-unusable",
+            Kind::Delivered => "delivery.delivered",
+            Kind::DeliveryDeferred => "delivery.deferred",
+            Kind::DeliveryFailed => "delivery.failed",
+            Kind::DeliveryHeld => "delivery.held",
+            Kind::NoticeSent => "delivery.notice",
+            Kind::DestinationHeld => "delivery.destination-held",
+            Kind::DestinationReleased => "delivery.destination-released",
+            Kind::QueueUnreadable => "delivery.queue-unreadable",
+            Kind::AttemptUnrecorded => "delivery.unrecorded",
+            Kind::ClockSet => "time.set",
+            Kind::ClockUnsure => "time.unsure",
         }
     }
 }

@@ -52,6 +52,8 @@ pub enum Target<'a> {
     Configured(&'a [Route]),
     /// Any other, by its MX records.
     Foreign(&'a DomainName),
+    /// An address literal of a foreign recipient.
+    Literal(&'a Route),
 }
 
 impl std::fmt::Display for HopHost {
@@ -81,10 +83,11 @@ pub async fn find(
         Target::Configured(routes) => {
             for route in routes {
                 if search.hops.len() < HOPS_MAX {
-                    search.route(route).await;
+                    search.route(route, true).await;
                 }
             }
         }
+        Target::Literal(route) => search.route(route, false).await,
         Target::Foreign(domain) => search.exchanges(domain, false).await,
     }
     let Search { hops, fault, .. } = search;
@@ -111,11 +114,11 @@ struct Host<'a> {
 }
 
 impl Search<'_> {
-    async fn route(&mut self, route: &Route) {
+    async fn route(&mut self, route: &Route, configured: bool) {
         match (&route.host, route.port) {
             (RouteHost::Address(address), port) => {
                 let address = address.to_canonical();
-                if let Err(why) = self.own.check(address, true) {
+                if let Err(why) = self.own.check(address, configured) {
                     return self.note(RouteFault::Unfit { host: format!("[{address}]"), why });
                 }
                 let address = SocketAddr::new(address, port.unwrap_or(SMTP));
@@ -124,9 +127,9 @@ impl Search<'_> {
             }
             (RouteHost::Name(name), Some(port)) => {
                 let authentic = self.resolver.validates();
-                self.host(Host { name, port, configured: true, authentic }).await;
+                self.host(Host { name, port, configured, authentic }).await;
             }
-            (RouteHost::Name(name), None) => self.exchanges(name, true).await,
+            (RouteHost::Name(name), None) => self.exchanges(name, configured).await,
         }
     }
 

@@ -1,0 +1,60 @@
+//! From the queue to the next hops, until nothing is owed any more.
+//!
+//! [`start`] it once. What is due is read from the store, grouped by destination, and handed to workers ([`worker`]),
+//! each of which is one connection at a time. An attempt ([`attempt`]) ends in fates ([`fate`]), which are recorded
+//! before anything is forgotten. What a reply means stands in one table ([`reply`]).
+
+mod attempt;
+mod breaker;
+mod connection;
+mod fate;
+mod holds;
+mod notice;
+mod pace;
+mod queue;
+pub mod reply;
+mod schedule;
+mod shared;
+mod ways;
+mod worker;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::{task::JoinHandle, time::timeout};
+
+use crate::{appliance::Appliance, dns::Resolver, transport::Transport};
+
+use shared::Shared;
+
+/// A handle on the running delivery.
+#[derive(Debug)]
+pub struct Delivery {
+    shared: Arc<Shared>,
+    queue: JoinHandle<()>,
+}
+
+/// Begins to deliver what is in the queue; what is added later is announced by [`Appliance::queued`].
+/// Must be called inside the runtime.
+pub fn start(appliance: Appliance, transport: Arc<dyn Transport>, resolver: Resolver) -> Delivery {
+    let shared = Arc::new(Shared::new(appliance, transport, resolver));
+    let queue = tokio::spawn(queue::run(shared.clone()));
+    Delivery { shared, queue }
+}
+
+impl Delivery {
+    /// Says which addresses are ours now: mail is never sent to them.
+    pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        self.shared.ways.set_addresses(addresses);
+    }
+
+    /// Begins no further attempts and waits until those under way are recorded, at most for `patience`. What was
+    /// not finished by then is tried again at the next start.
+    pub async fn stop(&self, patience: Duration) {
+        self.shared.stop();
+        let _ = timeout(patience, self.shared.idle()).await;
+        self.queue.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The way to a destination, as the configuration says now: its hosts, and how each connection is protected.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use config_schema::{Config, Domain, Route, RouteHost, RouteTls, name::DomainName};
+use smtp::client::TlsPolicy;
+use store::queue::Destination;
+
+use super::connection::Protection;
+use crate::{
+    dns::{Lookup, Resolver, TempError},
+    route::{self, Hop, HopHost, Own, RouteFault, Target},
+    tls::{
+        client::{Check, TlsClient},
+        dane, roots,
+    },
+};
+
+/// Where every delivery asks for its way.
+pub(super) struct Ways {
+    resolver: Resolver,
+    addresses: RwLock<Vec<IpAddr>>,
+    tls: Mutex<Option<(Arc<Config>, TlsClient)>>,
+    random: SystemRandom,
+}
+
+/// A destination, understood.
+#[derive(Debug)]
+pub(super) enum Place<'a> {
+    /// A domain of ours.
+    Ours(&'a Domain),
+    /// Another's domain.
+    Foreign(DomainName),
+    /// An address literal.
+    Literal(Route),
+    /// Not a domain: nothing that we would have enqueued.
+    Unknown,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(config: &'a Config, destination: &Destination) -> Place<'a> {
+        let text = destination.as_str();
+        match DomainName::parse(text) {
+            Ok(name) => match config.domain(&name) {
+                Some(domain) => Place::Ours(domain),
+                None => Place::Foreign(name),
+            },
+            Err(_) => literal(text).map_or(Place::Unknown, Place::Literal),
+        }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self, Place::Ours(_))
+    }
+
+    /// Whether every host that is configured is a front end of Microsoft 365.
+    pub(super) fn is_microsoft(&self) -> bool {
+        let microsoft = |route: &Route| match &route.host {
+            RouteHost::Name(name) => route::is_microsoft(name),
+            RouteHost::Address(_) => false,
+        };
+        matches!(self, Place::Ours(domain) if domain.route.iter().all(microsoft))
+    }
+}
+
+/// RFC 5321 §4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
+fn literal(text: &str) -> Option<Route> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    let address = match inner.get(..5) {
+        Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => inner.get(5..)?,
+        _ => inner,
+    };
+    let address: IpAddr = address.parse().ok()?;
+    format!("[{address}]").parse().ok()
+}
+
+impl Ways {
+    pub(super) fn new(resolver: Resolver) -> Ways {
+        Ways { resolver, addresses: RwLock::default(), tls: Mutex::default(), random: SystemRandom::new() }
+    }
+
+    /// Says which addresses are ours, so that mail is never sent there.
+    pub(super) fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// The hosts to try, best first.
+    pub(super) async fn hops(&self, config: &Config, place: &Place<'_>) -> Result<Vec<Hop>, RouteFault> {
+        let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = Own { hostname: config.network.hostname.clone(), addresses };
+        let mut shuffle = || self.random();
+        let target = match place {
+            Place::Ours(domain) => Target::Configured(&domain.route),
+            Place::Foreign(name) => Target::Foreign(name),
+            Place::Literal(route) => Target::Literal(route),
+            Place::Unknown => return Err(RouteFault::NoRoute),
+        };
+        route::find(&self.resolver, &own, target, &mut shuffle).await
+    }
+
+    /// How a connection to `hop` is to be protected.
+    ///
+    /// # Errors
+    /// The TLSA records could not be asked for: then the host is not used (RFC 7672 §2.1.2).
+    pub(super) async fn protection(&self, place: &Place<'_>, hop: &Hop) -> Result<Protection, TempError> {
+        if let Place::Ours(domain) = place
+            && domain.tls == RouteTls::Required
+        {
+            return Ok(Protection { policy: TlsPolicy::Required, check: Check::Name });
+        }
+        let opportunistic = Protection { policy: TlsPolicy::Opportunistic, check: Check::Nobody };
+        let HopHost::Name(host) = &hop.host else { return Ok(opportunistic) };
+        if !hop.authentic {
+            return Ok(opportunistic);
+        }
+        // RFC 7672 §2.2.3: at the port that is connected to.
+        let Ok(base) = DomainName::parse(&format!("_{}._tcp.{host}", hop.address.port())) else {
+            return Ok(opportunistic);
+        };
+        Ok(match self.resolver.tlsa(&base).await? {
+            Lookup::Found(found) if found.authentic => {
+                let check = dane::Records::usable(found.records).map_or(Check::Nobody, Check::Dane);
+                Protection { policy: TlsPolicy::Required, check }
+            }
+            _ => opportunistic,
+        })
+    }
+
+    /// The TLS settings of this configuration.
+    pub(super) fn tls(&self, config: &Arc<Config>) -> TlsClient {
+        let mut cached = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, client)) = &*cached
+            && Arc::ptr_eq(known, config)
+        {
+            return client.clone();
+        }
+        let client = client(config);
+        *cached = Some((config.clone(), client.clone()));
+        client
+    }
+
+    pub(super) fn random(&self) -> u32 {
+        let mut octets = [0; 4];
+        // Used to spread load only: without random numbers everything still works.
+        let _ = self.random.fill(&mut octets);
+        u32::from_ne_bytes(octets)
+    }
+}
+
+/// A root that cannot be used is left out: what chains to it is then refused, and the chain shown.
+fn client(config: &Config) -> TlsClient {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let certificates = config.tls.roots.iter().flat_map(|pem| {
+        CertificateDer::pem_slice_iter(pem.as_str().as_bytes()).flatten().collect::<Vec<_>>()
+    });
+    let usable = certificates.filter(|root| roots::for_next_hops(std::slice::from_ref(root)).is_ok());
+    let added: Vec<_> = usable.take(roots::ADDED_MAX).collect();
+    let roots = roots::for_next_hops(&added).expect("each of them was tried, and there are not too many");
+    TlsClient::new(roots, config.tls.min_version == config_schema::tls::TlsVersion::Tls13)
+}
