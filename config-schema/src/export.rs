@@ -4,10 +4,12 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use crate::{
     Addressing, Administrator, Config, Domain, KnownNetwork, Network, Realm, Tls, VERSION,
+    VerificationServer,
     realm::RealmName,
     route,
     secret::{SealError, Sealing, SecretMode},
     setting::SettingValue,
+    verification_server::EVERY,
     words::Words,
 };
 
@@ -29,6 +31,8 @@ impl Config {
         document.insert("network", network(&self.network).into());
         put_all(&mut document, "realm", self.realms.iter().map(realm));
         put_all(&mut document, "domain", self.domains.iter().map(domain));
+        let servers = self.verification_servers.iter().map(verification_server);
+        put_all(&mut document, "verification-server", servers);
         put_all(&mut document, "known-network", self.known_networks.iter().map(known_network));
         put(&mut document, "tls", tls(&self.tls, &mut sealing));
         let (mut limits, mut tcp, mut delivery, mut time) =
@@ -128,6 +132,13 @@ fn domain(domain: &Domain) -> Table {
     word(&mut table, "mapping", domain.mapping);
     word(&mut table, "delivery", domain.profile);
     word(&mut table, "tls", domain.tls);
+    table
+}
+
+fn verification_server(server: &VerificationServer) -> Table {
+    let mut table = Table::new();
+    table.insert("domain", value(server.domain.as_ref().map_or(EVERY, |domain| domain.as_str())));
+    table.insert("server", value(server.server.to_string()));
     table
 }
 

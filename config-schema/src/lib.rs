@@ -27,6 +27,7 @@ pub mod setting;
 pub mod time;
 pub mod tls;
 pub mod value;
+pub mod verification_server;
 mod words;
 
 pub use administrator::Administrator;
@@ -43,6 +44,8 @@ pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources};
 pub use setting::{Setting, SettingValue};
 pub use time::TimeServer;
 pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
+
+pub use verification_server::VerificationServer;
 
 use domain::Around;
 use mistake::Notes;
@@ -63,6 +66,8 @@ pub struct Config {
     pub realms: Vec<Realm>,
     /// The domains, each name once.
     pub domains: Vec<Domain>,
+    /// Hosts that are asked about recipients, for domains that name none themselves.
+    pub verification_servers: Vec<VerificationServer>,
     /// Networks with privileges.
     pub known_networks: Vec<KnownNetwork>,
     /// What peers may take.
@@ -115,6 +120,8 @@ impl Config {
         let realms = realm::read(root.sections("realm", notes), notes);
         let around = Around { realms: Realms::new(&realms), network: network.as_ref() };
         let domains = domain::read(root.sections("domain", notes), &around, notes);
+        let servers = root.sections("verification-server", notes);
+        let verification_servers = verification_server::read(servers, &domains, &around, notes);
         let known_networks = known_network::read(root.sections("known-network", notes), notes);
         let (limits, tcp) =
             root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
@@ -129,6 +136,7 @@ impl Config {
             network: network?,
             realms,
             domains,
+            verification_servers,
             known_networks,
             limits,
             tcp,
@@ -142,6 +150,16 @@ impl Config {
     /// The domain of this exact name.
     pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
         self.domains.iter().find(|domain| domain.name == *name)
+    }
+
+    /// The host that is asked whether a recipient in this domain exists: its own, or else the one for all.
+    pub fn verification_server(&self, domain: &DomainName) -> Option<&Route> {
+        let own = self.domain(domain).and_then(|domain| domain.verification_server.as_ref());
+        let named = |name: Option<&DomainName>| {
+            let found = self.verification_servers.iter().find(|server| server.domain.as_ref() == name);
+            found.map(|found| &found.server)
+        };
+        own.or_else(|| named(Some(domain))).or_else(|| named(None))
     }
 
     /// The value of a setting in a realm's `default` stream, and the realm that it comes from. `None`: there is no

@@ -173,6 +173,35 @@ fn in_domains() {
 }
 
 #[test]
+fn in_verification_servers() {
+    let with_domain = |rest: &str| lines(&format!("{DOMAIN}{rest}"));
+    for (rest, line) in [
+        (
+            "[[verification-server]]\nserver = \"a.example\"\n",
+            "f:9:1: verification-server[0].domain: missing, expected a domain of the file, or \"*\" for all that have no other",
+        ),
+        (
+            "[[verification-server]]\ndomain = \"*\"\n",
+            "f:9:1: verification-server[0].server: missing, expected HOST, HOST:PORT, [ADDRESS] or [ADDRESS]:PORT",
+        ),
+        (
+            "[[verification-server]]\ndomain = \"example.net\"\nserver = \"a.example\"\n",
+            "f:10:10: verification-server[0].domain: `example.net` is no domain of the file, expected one that is, or \"*\"",
+        ),
+        (
+            "verification-server = \"b.example\"\n[[verification-server]]\ndomain = \"example.com\"\nserver = \"a.example\"\n",
+            "f:11:10: verification-server[0].domain: `example.com` has a `verification-server` already, expected one of the two",
+        ),
+        (
+            "[[verification-server]]\ndomain = \"*\"\nserver = \"a.example\"\n[[verification-server]]\ndomain = \"*\"\nserver = \"a.example\"\n",
+            "f:13:10: verification-server[1].domain: `*` stands twice, first at line 10, expected each once",
+        ),
+    ] {
+        assert_eq!(with_domain(rest), [line], "{rest}");
+    }
+}
+
+#[test]
 fn in_networks_and_limits() {
     check(&[
         (
