@@ -222,6 +222,9 @@ impl<E: Ends> Stack<E> {
 
     fn leased(&mut self, now: Instant, news: News) {
         let gone = self.addresses.remove_all(Origin::Dhcp);
+        if gone.is_empty() && news == News::Lost {
+            return;
+        }
         let lease = match news {
             News::Lost => None,
             News::Leased(lease) => {

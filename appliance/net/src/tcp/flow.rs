@@ -15,7 +15,7 @@ use super::ends::{Delivered, Stream, Taken};
 use super::gates::{Standing, Verdict, ack, advertise, duplicate, receive, reset, window};
 use super::port::{Output, Port};
 use super::round_trip::RoundTrip;
-use super::segment::{Bare, FourTuple, LEAST_MSS, Options, Segment, Seq, peer_mss};
+use super::segment::{Bare, FourTuple, LEAST_MSS, Options, Segment, Seq, offered_mss, peer_mss};
 use crate::bucket::Bucket;
 use crate::control::{Class, EndReason, FailReason, FlowId, ListenerId, RequestId};
 use crate::counters::Counters;
@@ -165,6 +165,8 @@ impl<S: Stream> Flow<S> {
         let swallowed = output.packets().next().and_then(|(packet, _)| syn_of(packet));
         output.clear();
         let (number, promised) = swallowed?;
+        // Our SYN|ACK went out before smoltcp was asked.
+        debug_assert_eq!(promised, promise(&made.tuple, options, made.mtu));
         flow.offset = made.isn.0.wrapping_sub(number.0);
         flow.agree(now, peer_isn, options, promised, u32::from(peer_window));
         Some(flow)
@@ -496,6 +498,7 @@ impl<S: Stream> Flow<S> {
                 self.egress(now + ACK_DELAY, around.output);
                 self.emit(now, around);
                 self.ending = Some(EndReason::Closed);
+                self.dirty = true;
                 Outcome::TimeWait
             }
             _ => Outcome::Continues,
@@ -831,8 +834,17 @@ impl<S: Stream> Flow<S> {
     }
 }
 
+/// The options of our SYN|ACK: what smoltcp will do.
+pub fn promise(tuple: &FourTuple, theirs: Options, mtu: usize) -> Options {
+    Options {
+        mss: Some(offered_mss(tuple.peer.ip(), mtu)),
+        window_scale: theirs.window_scale.map(|_| our_scale()),
+        sack: theirs.sack,
+    }
+}
+
 /// What smoltcp's receive buffer of half a slot makes it offer.
-pub fn our_scale() -> u8 {
+fn our_scale() -> u8 {
     (usize::BITS - MOST.leading_zeros()).saturating_sub(16) as u8
 }
 

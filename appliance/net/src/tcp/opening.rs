@@ -5,8 +5,8 @@ use smoltcp::wire::{TcpControl, TcpSeqNumber};
 
 use super::budget::ALWAYS;
 use super::ends::Ends;
-use super::flow::{Flow, Origin, our_scale};
-use super::segment::{Bare, FourTuple, LEAST_MSS, Options, Segment, Seq, offered_mss, peer_mss};
+use super::flow::{Flow, Origin, promise};
+use super::segment::{Bare, FourTuple, LEAST_MSS, Options, Segment, Seq, peer_mss};
 use super::{Context, Tcp};
 use crate::control::{EndReason, FromNet};
 use crate::stack::Event;
@@ -107,11 +107,7 @@ impl<E: Ends> Tcp<E> {
         theirs: Options,
         cx: &mut Context<'_, '_, E>,
     ) {
-        let options = Options {
-            mss: Some(offered_mss(tuple.peer.ip(), cx.sender.link.mtu)),
-            window_scale: theirs.window_scale.map(|_| our_scale()),
-            sack: theirs.sack,
-        };
+        let options = promise(tuple, theirs, cx.sender.link.mtu);
         let (seq, ack) = (our_isn, Some(peer_isn + 1));
         let answer = Bare { control: TcpControl::Syn, seq, ack, window: ALWAYS as u16, options };
         answer.send(&mut cx.sender, cx.now, tuple);
