@@ -48,6 +48,7 @@ impl std::fmt::Debug for Dhcp {
 }
 
 impl Dhcp {
+    /// Its buffer for the server's answer is never given back: made once for a stack.
     pub fn new(now: Instant, mac: EthernetAddress, mtu: usize, seed: u64) -> Dhcp {
         let mut config = Config::new(HardwareAddress::Ethernet(mac));
         config.random_seed = seed;
@@ -59,6 +60,11 @@ impl Dhcp {
         socket.set_receive_packet_buffer(Box::leak(Box::new([0; PACKET_MAX])));
         let handle = sockets.add(socket);
         Dhcp { iface, sockets, handle, mtu }
+    }
+
+    /// Forgets the lease and looks for a server.
+    pub fn start_over(&mut self) {
+        self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle).reset();
     }
 
     /// Whether a frame is for the client: DHCP to its port, or an ARP answer.

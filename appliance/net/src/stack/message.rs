@@ -108,16 +108,21 @@ impl<E: Ends> Stack<E> {
     }
 
     fn configure_v4(&mut self, now: Instant, configure: &Configure, keeps_lease: bool) {
+        if keeps_lease {
+            return;
+        }
+        self.resting_dhcp = self.dhcp.take().or(self.resting_dhcp.take());
         match &configure.ipv4 {
-            Ipv4Addressing::Dhcp if keeps_lease => {}
             Ipv4Addressing::Dhcp => {
-                self.dhcp = Some(Dhcp::new(now, self.link.mac, self.device_mtu, self.random.word()));
+                let fresh = || Dhcp::new(now, self.link.mac, self.device_mtu, self.random.word());
+                let mut dhcp = self.resting_dhcp.take().unwrap_or_else(fresh);
+                dhcp.start_over();
+                self.dhcp = Some(dhcp);
             }
             Ipv4Addressing::Static(nets) => {
-                self.dhcp = None;
                 nets.iter().for_each(|net| self.addresses.add(IpNet::V4(*net), Origin::Static));
             }
-            Ipv4Addressing::None => self.dhcp = None,
+            Ipv4Addressing::None => {}
         }
     }
 

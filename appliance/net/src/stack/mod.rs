@@ -61,6 +61,8 @@ pub struct Stack<E: Ends> {
     addresses: Addresses,
     conflicts: Conflicts,
     dhcp: Option<Dhcp>,
+    /// The client while it is not wanted: its buffer is for ever, so that there is one only.
+    resting_dhcp: Option<Dhcp>,
     slaac: Option<Slaac>,
     icmp: Icmp,
     tcp: Tcp<E>,
@@ -110,6 +112,7 @@ impl<E: Ends> Stack<E> {
             addresses: Addresses::default(),
             conflicts: Conflicts::default(),
             dhcp: None,
+            resting_dhcp: None,
             slaac: None,
             icmp: Icmp::new(&mut random),
             tcp: Tcp::new(&mut random, setup.arena, setup.buffer_memory),
