@@ -73,10 +73,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Conversation<S> {
                 Next::Close(reason) => break reason,
             }
         };
-        let Conversation { wire, policy, replies, stop: _stop, .. } = self;
+        let Conversation { wire, policy, replies, shared, stop: _stop, .. } = self;
         // Before the farewell: a place is not held by who lingers.
         policy.ended(reason);
-        wire.close(&replies).await;
+        let linger = shared.lingering.try_acquire();
+        wire.close(&replies, linger.is_ok()).await;
     }
 
     /// Does what the session wants done, and says what is next.

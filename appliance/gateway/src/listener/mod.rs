@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use smtp::server::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::appliance::Appliance;
 use crate::tls::server::ServerTls;
@@ -29,6 +29,10 @@ pub use gate::{Gate, Place};
 use refusals::Refusals;
 use settings::Settings;
 pub use sources::{Offence, Refusal, SourceLimits, Sources};
+
+/// Closed connections that are still read, so that the last reply is not lost to a reset; with more, as in a flood
+/// of refused ones, they are dropped at once.
+const LINGERING_MAX: usize = 1_000;
 
 /// The listener of port 25. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ struct Shared {
     gate: Gate,
     settings: Settings,
     refusals: Refusals,
+    /// Connections that are closed but still read for a moment.
+    lingering: Semaphore,
     stop: watch::Sender<bool>,
 }
 
@@ -66,7 +72,8 @@ impl Listener {
         let gate = Gate::new(settings::source_limits(&appliance.config()));
         let (stop, _) = watch::channel(false);
         let (settings, refusals) = (Settings::default(), Refusals::default());
-        Listener(Arc::new(Shared { appliance, tls, gate, settings, refusals, stop }))
+        let lingering = Semaphore::new(LINGERING_MAX);
+        Listener(Arc::new(Shared { appliance, tls, gate, settings, refusals, lingering, stop }))
     }
 
     /// Talks with one client until the connection is closed. Never fails: what goes wrong ends this session and

@@ -87,8 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Writes the last octets, ends our direction and drops what still comes for a moment.
-    pub(super) async fn close(mut self, last: &[u8]) {
+    /// Writes the last octets and ends our direction; with `linger`, drops what still comes for a moment.
+    pub(super) async fn close(mut self, last: &[u8], linger: bool) {
         let farewell = async {
             self.write(last).await?;
             match &mut self {
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
         };
         // A peer that is gone already, or reads no more, loses what it did not wait for.
-        if !matches!(timeout(CLOSE_TIME, farewell).await, Ok(Ok(()))) {
+        if !matches!(timeout(CLOSE_TIME, farewell).await, Ok(Ok(()))) || !linger {
             return;
         }
         let mut left = LINGER_OCTETS;

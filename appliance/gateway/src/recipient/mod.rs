@@ -22,7 +22,8 @@ pub struct Recipient {
 pub enum Refusal {
     #[error("the domain is not ours and the client may not relay")]
     RelayingDenied,
-    #[error("no domain is configured that postmaster could belong to")]
+    /// An appliance that is still being set up refuses nothing for good.
+    #[error("no domain is configured")]
     NoDomain,
 }
 
@@ -37,7 +38,8 @@ pub fn decide(config: &Config, client: IpAddr, to: &ForwardPath) -> Result<Recip
     let ours = address.domain().is_some_and(|name| config.domain(name).is_some());
     let may_relay = config.known_network(client.to_canonical()).is_some_and(|known| known.relay);
     if !ours && !may_relay {
-        return Err(Refusal::RelayingDenied);
+        let set_up = !config.domains.is_empty();
+        return Err(if set_up { Refusal::RelayingDenied } else { Refusal::NoDomain });
     }
     let destination = destination(address.host());
     Ok(Recipient { address, destination, relayed: !ours })
@@ -136,7 +138,9 @@ network = ["203.0.113.0/24"]
         assert!(decide_on("192.0.2.1", "<PostMaster@example.com>").is_ok());
         let mut config = Config::parse("test.toml", CONFIG).unwrap();
         config.domains.clear();
-        let bare = decide(&config, "192.0.2.1".parse().unwrap(), &ForwardPath::Postmaster);
-        assert_eq!(bare, Err(Refusal::NoDomain));
+        for to in ["<postmaster>", "<a@example.com>"] {
+            let to = ForwardPath::parse(to).unwrap();
+            assert_eq!(decide(&config, "192.0.2.1".parse().unwrap(), &to), Err(Refusal::NoDomain));
+        }
     }
 }

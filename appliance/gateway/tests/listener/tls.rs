@@ -13,7 +13,7 @@ use tokio::io::DuplexStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::world::{Client, NOW, World, field, id_in};
+use crate::world::{CONFIG, Client, NOW, World, field, id_in};
 
 /// Takes any certificate: the tests look at what was shown.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ fn client_config(version: &'static rustls::SupportedProtocolVersion) -> ClientCo
 }
 
 async fn secured(world: &World, config: ClientConfig) -> Client<TlsStream<DuplexStream>> {
-    let mut client = world.connect().greeted().await;
+    let mut client = world.connect_from("198.51.100.1").greeted().await;
     client.expect("STARTTLS", "220 2.0.0").await;
     let name = ServerName::try_from("mx.example.com").unwrap();
     Client::over(TlsConnector::from(Arc::new(config)).connect(name, client.stream).await.unwrap())
@@ -81,7 +81,7 @@ async fn mail_comes_inside_tls_and_the_trace_says_so() {
         assert!(!ehlo.contains("STARTTLS"), "{ehlo}");
         let id = id_in(&client.mail("Subject: sealed\r\n\r\n").await);
         let body = String::from_utf8(world.body(id)).unwrap();
-        assert!(body.starts_with("Received: from again.example.org ([192.0.2.7])"), "{body}");
+        assert!(body.starts_with("Received: from again.example.org ([198.51.100.1])"), "{body}");
         assert!(body.contains(&format!("with ESMTPS ({named} TLS_")), "{body}");
         let event = world.event("smtp.tls").await;
         assert_eq!(field(&event, "version"), named);
@@ -155,4 +155,36 @@ async fn handshakes_beyond_the_limit_are_put_off() {
         refused += usize::from(field(&event, "why") == "too many handshakes in a second");
     }
     assert!(refused > 0);
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_configuration_is_shown_and_a_bad_one_is_not() {
+    let world = World::new();
+    tokio::spawn(gateway::tls::follow(world.appliance.clone(), world.tls.clone()));
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let other = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["mx.example.com".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let tls = |key: &rcgen::KeyPair| {
+        let (certificate, key) = (certificate.pem(), key.serialize_pem());
+        format!("{CONFIG}\n[tls]\ncertificate = \"\"\"\n{certificate}\"\"\"\nkey = \"\"\"\n{key}\"\"\"\n")
+    };
+    // A key that does not fit: an event, and our own certificate stays.
+    world.reconfigure(&tls(&other));
+    world.event("tls.certificate-unusable").await;
+    let client = secured(&world, client_config(&rustls::version::TLS13)).await;
+    assert_ne!(client.stream.get_ref().1.peer_certificates().unwrap()[0], *certificate.der());
+
+    world.reconfigure(&tls(&key));
+    let shown = async {
+        loop {
+            let client = secured(&world, client_config(&rustls::version::TLS13)).await;
+            if client.stream.get_ref().1.peer_certificates().unwrap()[0] == *certificate.der() {
+                return;
+            }
+            drop(client);
+            world.emptied().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), shown).await.unwrap();
 }

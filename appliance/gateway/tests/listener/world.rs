@@ -46,6 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) store: Store,
+    pub(crate) appliance: Appliance,
     pub(crate) listener: Listener,
     pub(crate) config: watch::Sender<Arc<Config>>,
     pub(crate) tls: ServerTls,
@@ -68,8 +69,8 @@ impl World {
         let own = SelfSigned::make(&DomainName::parse("mx.example.com").unwrap(), NOW).unwrap();
         let tls = ServerTls::new(own.identity()).unwrap();
         let appliance = Appliance::new(store.clone(), config, Clock::starting_at(NOW));
-        let listener = Listener::new(appliance, tls.clone());
-        World { store, listener, config: sender, tls, disk }
+        let listener = Listener::new(appliance.clone(), tls.clone());
+        World { store, appliance, listener, config: sender, tls, disk }
     }
 
     /// A connection from an address that nobody knows.
