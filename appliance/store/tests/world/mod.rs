@@ -87,7 +87,9 @@ pub fn read_body(store: &Store, id: MessageId) -> Result<Vec<u8>, StoreError> {
 
 pub fn body(seed: u64, len: usize) -> Vec<u8> {
     let mut random = store::testing::Random::new(seed);
-    (0..len).map(|_| random.next() as u8).collect()
+    let mut body: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).collect();
+    body.truncate(len);
+    body
 }
 
 pub fn reply(code: u16) -> Reply {
