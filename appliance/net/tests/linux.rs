@@ -77,9 +77,11 @@ impl Role {
         let net = std::thread::spawn(move || net::run(device, theirs, status));
         let mut role = Role { control, init, net, heard: Vec::new() };
         role.tell(&ToNet::Hello { version: VERSION });
-        let mut configure = Configure::default();
-        configure.ipv4 = Ipv4Addressing::Static(vec![format!("{OURS}/24").parse().unwrap()]);
-        configure.ipv6 = Ipv6Addressing::Static(vec![format!("{OURS_V6}/64").parse().unwrap()]);
+        let mut configure = Configure {
+            ipv4: Ipv4Addressing::Static(vec![format!("{OURS}/24").parse().unwrap()]),
+            ipv6: Ipv6Addressing::Static(vec![format!("{OURS_V6}/64").parse().unwrap()]),
+            ..Configure::default()
+        };
         configure.limits.connections_per_address = 1_000;
         configure.limits.connections_per_network = 1_000;
         configure.limits.new_per_minute = 10_000;
@@ -367,9 +369,9 @@ fn bad_link(tap: &OwnedFd, far: &OwnedFd) {
         while flying.peek().is_some_and(|first| first.0.0 <= Instant::now()) {
             let Some(Flying(_, to_us, frame)) = flying.pop() else { break };
             // A full queue loses it, as a link would.
-            match rustix::io::write(if to_us { far } else { tap }, &frame) {
-                Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => return,
-                _ => {}
+            let sent = rustix::io::write(if to_us { far } else { tap }, &frame);
+            if matches!(sent, Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET)) {
+                return;
             }
         }
     }
