@@ -95,13 +95,17 @@ fn one_line(text: &str) -> String {
 pub(crate) struct Notes<'a> {
     file: &'a str,
     text: &'a str,
+    /// Where each line begins, so that a place is found without counting.
+    lines: Vec<usize>,
     secrets: &'a SecretSources<'a>,
     mistakes: Vec<(usize, Mistake)>,
 }
 
 impl<'a> Notes<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str, secrets: &'a SecretSources<'a>) -> Notes<'a> {
-        Notes { file, text, secrets, mistakes: Vec::new() }
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Notes { file, text, lines, secrets, mistakes: Vec::new() }
     }
 
     /// Where secrets come from that do not stand in the file.
@@ -111,16 +115,16 @@ impl<'a> Notes<'a> {
 
     /// Notes a mistake at a range of bytes; without one, at the file's start.
     pub(crate) fn note(&mut self, span: Option<Range<usize>>, path: &str, text: impl fmt::Display) {
-        if self.mistakes.len() >= MISTAKES_MAX {
+        if self.is_full() {
             return;
         }
         let at = span.map_or(0, |span| span.start).min(self.text.len());
-        let before = self.text.get(..at).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.line_of(at);
+        let start = self.lines.get(line - 1).copied().unwrap_or(0);
         let mistake = Mistake {
             file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            line,
+            column: self.text.get(start..at).unwrap_or_default().chars().count() + 1,
             path: one_line(path),
             text: one_line(&text.to_string()),
         };
@@ -129,9 +133,17 @@ impl<'a> Notes<'a> {
 
     /// Where a range of bytes begins, as `line N`, for a mistake that names two places.
     pub(crate) fn line(&self, span: Option<Range<usize>>) -> String {
-        let at = span.map_or(0, |span| span.start);
-        let lines = self.text.get(..at).unwrap_or_default().matches('\n').count();
-        format!("line {}", lines + 1)
+        format!("line {}", self.line_of(span.map_or(0, |span| span.start)))
+    }
+
+    /// The line of a byte, from 1: as many as begin there or before.
+    fn line_of(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at)
+    }
+
+    /// Whether further mistakes are no longer listed, so that no work need go into them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.mistakes.len() >= MISTAKES_MAX
     }
 
     /// The mistakes, if there are any.

@@ -320,7 +320,7 @@ impl<'t> Section<'t> {
     /// Notes every key that nobody asked for.
     pub(crate) fn finish(self, notes: &mut Notes<'_>) {
         for (key, item) in self.table.iter() {
-            if self.known.contains(&key) {
+            if self.known.contains(&key) || notes.is_full() {
                 continue;
             }
             let span = self.table.key(key).and_then(|key| key.span()).or_else(|| item.span());
