@@ -128,10 +128,6 @@ impl Connection {
         &self.hop
     }
 
-    pub(super) fn is_tls(&self) -> bool {
-        self.session.is_tls()
-    }
-
     /// Whether another transaction may be handed in.
     pub(super) fn is_ready(&self) -> bool {
         self.state.closed.is_none() && self.session.is_ready()
