@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod dns;
 pub mod dsn;
 pub mod route;
+pub mod time;
 
 mod admin;
 mod notices;

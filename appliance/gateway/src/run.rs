@@ -9,6 +9,7 @@ use std::{
 };
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use config_schema::TimeServer;
 use ipnet::IpNet;
 use net::control::{Lease, ListenLimits, ToNet};
 use store::Disk;
@@ -26,6 +27,7 @@ use crate::{
     notices,
     startup::{self, StartError},
     status::{self, Status},
+    time,
     tls::{identity::IdentityError, server::ServerTls},
 };
 
@@ -125,6 +127,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
     let accepting = tokio::spawn(accept(incoming, listener.clone()));
     let resolver = Resolver::new(Arc::new(network.clone()), resolvers(&appliance, None));
     tokio::spawn(follow_lease(network.lease(), appliance.clone(), resolver.clone()));
+    keep_time(&appliance, &network, &resolver, &status);
     let delivery = Arc::new(delivery::start(appliance.clone(), Arc::new(network.clone()), resolver));
     if let Some(socket) = io.admin {
         let live = admin::Live::new(&appliance, &listener, addresses.clone(), config, &status);
@@ -165,6 +168,25 @@ async fn follow_lease(mut lease: watch::Receiver<Option<Lease>>, appliance: Appl
         let settings = resolvers(&appliance, lease.borrow_and_update().as_ref());
         resolver.configure(settings);
     }
+}
+
+/// Asks the time servers of the configuration, or without any those of the lease; PID 1 sets the system's clock.
+fn keep_time(appliance: &Appliance, network: &Network, resolver: &Resolver, status: &Status) {
+    let (configured, lease, status) = (appliance.clone(), network.lease(), status.clone());
+    let servers = move || {
+        let servers = configured.config().time_servers.clone();
+        if !servers.is_empty() {
+            return servers;
+        }
+        let leased = lease.borrow().as_ref().map(|lease| lease.ntp.clone()).unwrap_or_default();
+        leased.into_iter().map(|address| TimeServer::Address(address.into())).collect()
+    };
+    let set = move |now: store::Timestamp| {
+        let unix_seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        let nanoseconds = u32::try_from(now.unix_micros() % 1_000_000 * 1_000).unwrap_or_default();
+        status.tell(FromRole::SetClock { unix_seconds, nanoseconds });
+    };
+    time::start(appliance.clone(), Arc::new(network.clone()), resolver.clone(), servers, set);
 }
 
 fn resolvers(appliance: &Appliance, lease: Option<&Lease>) -> Settings {

@@ -128,6 +128,11 @@ impl Connection {
         &self.hop
     }
 
+    /// Whether it is protected.
+    pub(super) fn is_tls(&self) -> bool {
+        self.session.is_tls()
+    }
+
     /// Whether another transaction may be handed in.
     pub(super) fn is_ready(&self) -> bool {
         self.state.closed.is_none() && self.session.is_ready()
