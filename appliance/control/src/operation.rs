@@ -4,7 +4,7 @@ mod execute;
 mod view;
 
 use serde::{Deserialize, Serialize};
-use store::{DeliveryId, Store, Timestamp};
+use store::{Store, Timestamp};
 
 pub use execute::execute;
 pub use view::{DeliveryView, EventView, RecipientView, ReplyView};
@@ -30,8 +30,6 @@ pub enum Operation {
     QueueHold { selection: Selection, text: String },
     /// Let held deliveries go on.
     QueueRelease(Selection),
-    /// Give up, and tell the sender.
-    QueueBounce(Selection),
     /// Remove without telling anybody.
     QueuePurge(Selection),
     /// The configuration as a file; without a passphrase the secrets are left out.
@@ -154,8 +152,6 @@ pub trait Appliance: Send + Sync {
     fn status(&self) -> Status;
     /// The queue was changed from outside: look at it again.
     fn queue_changed(&self);
-    /// Gives a delivery up and tells its sender; `false` when there is none.
-    fn bounce(&self, delivery: DeliveryId) -> impl Future<Output = Result<bool, Refusal>> + Send;
     fn export(&self, passphrase: Option<&str>) -> Result<String, Refusal>;
     fn import(&self, name: &str, text: &str) -> impl Future<Output = Result<(), Refusal>> + Send;
     fn power(&self, power: Power) -> Result<(), Refusal>;

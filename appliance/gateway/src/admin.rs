@@ -9,7 +9,7 @@ use control::{
     wire,
 };
 use ipnet::IpNet;
-use store::{DeliveryId, Store, Timestamp};
+use store::{Store, Timestamp};
 use sys::status::FromRole;
 use tokio::sync::{Semaphore, watch};
 
@@ -99,11 +99,6 @@ impl control::Appliance for Live {
 
     fn queue_changed(&self) {
         self.0.appliance.queued.notify_one();
-    }
-
-    async fn bounce(&self, delivery: DeliveryId) -> Result<bool, Refusal> {
-        let _ = delivery;
-        Err(Refusal::Unavailable("not yet".to_owned()))
     }
 
     fn export(&self, passphrase: Option<&str>) -> Result<String, Refusal> {

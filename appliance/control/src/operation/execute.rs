@@ -48,7 +48,6 @@ pub async fn execute<A: Appliance>(
         Operation::QueueRetry(selection) => retry(appliance, &selection).await,
         Operation::QueueRelease(selection) => retry(appliance, &selection).await,
         Operation::QueueHold { selection, text } => hold(appliance, &selection, &text).await,
-        Operation::QueueBounce(selection) => bounce(appliance, &selection).await,
         Operation::QueuePurge(selection) => purge(appliance, &selection).await,
         Operation::ConfigExport { passphrase } => {
             appliance.export(passphrase.as_deref()).map(Outcome::Configuration)
@@ -68,7 +67,6 @@ async fn audit<A: Appliance>(appliance: &A, operation: &Operation) -> Result<(),
         Operation::QueueRetry(selection) => ("queue.retry", describe(selection)),
         Operation::QueueHold { selection, .. } => ("queue.hold", describe(selection)),
         Operation::QueueRelease(selection) => ("queue.release", describe(selection)),
-        Operation::QueueBounce(selection) => ("queue.bounce", describe(selection)),
         Operation::QueuePurge(selection) => ("queue.purge", describe(selection)),
         Operation::ConfigExport { passphrase } => (
             "config.export",
@@ -218,15 +216,6 @@ async fn finish<A: Appliance>(appliance: &A, pending: Vec<store::Pending<()>>) -
     let mut deliveries = 0;
     for pending in pending {
         deliveries += changed(pending).await?;
-    }
-    appliance.queue_changed();
-    Ok(Outcome::Changed { deliveries })
-}
-
-async fn bounce<A: Appliance>(appliance: &A, selection: &Selection) -> Result<Outcome, Refusal> {
-    let mut deliveries = 0;
-    for id in select(appliance, selection)? {
-        deliveries += usize::from(appliance.bounce(id).await?);
     }
     appliance.queue_changed();
     Ok(Outcome::Changed { deliveries })

@@ -109,8 +109,6 @@ enum QueueWords {
     },
     /// Let held entries go on.
     Release(SelectionWords),
-    /// Give up and tell the sender.
-    Bounce(SelectionWords),
     /// Remove without telling anybody.
     Purge(SelectionWords),
 }
@@ -186,7 +184,6 @@ fn queue(words: QueueWords) -> Operation {
             Operation::QueueHold { selection: selection.into(), text: reason }
         }
         QueueWords::Release(words) => Operation::QueueRelease(words.into()),
-        QueueWords::Bounce(words) => Operation::QueueBounce(words.into()),
         QueueWords::Purge(words) => Operation::QueuePurge(words.into()),
     }
 }
