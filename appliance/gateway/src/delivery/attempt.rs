@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How long a destination that no host of could be connected to is not tried again.
-const DOWN: Duration = Duration::from_secs(60);
+const DOWN: Duration = Duration::from_secs(20);
 /// First wait before a record that the store did not take is written again; doubled up to the second.
 const RECORD_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 

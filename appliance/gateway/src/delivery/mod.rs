@@ -33,8 +33,8 @@ pub struct Delivery {
     queue: JoinHandle<()>,
 }
 
-/// Begins to deliver what is in the queue; what is added later is announced by [`Appliance::queued`].
-/// Must be called inside the runtime.
+/// Delivers what is in the queue, as soon as [`Delivery::set_addresses`] says that we have an address; what is added
+/// later is announced by [`Appliance::queued`]. Must be called inside the runtime.
 pub fn start(appliance: Appliance, transport: Arc<dyn Transport>, resolver: Resolver) -> Delivery {
     let shared = Arc::new(Shared::new(appliance, transport, resolver));
     let queue = tokio::spawn(queue::run(shared.clone()));
@@ -42,9 +42,10 @@ pub fn start(appliance: Appliance, transport: Arc<dyn Transport>, resolver: Reso
 }
 
 impl Delivery {
-    /// Says which addresses are ours now: mail is never sent to them.
+    /// Says which addresses are ours now: mail is never sent to them, and without any it waits.
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
         self.shared.ways.set_addresses(addresses);
+        self.shared.changed.notify_one();
     }
 
     /// Begins no further attempts and waits until those under way are recorded, at most for `patience`. What was

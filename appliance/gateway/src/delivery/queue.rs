@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use smtp::Time;
 use store::{
     DeliveryId, StoreError, Timestamp,
     log::FaultClass,
@@ -16,23 +17,17 @@ use crate::event::Kind;
 const PAGE: usize = 1_024;
 /// The longest sleep: then the queue is looked through from its beginning, whatever the clock did meanwhile.
 const LOOK: Duration = Duration::from_secs(60);
+/// Microseconds by which each look reaches back behind the last.
+const OVERLAP: u64 = 10_000_000;
 /// How long the store is left alone after it could not be read.
 const TROUBLE: Duration = Duration::from_secs(5);
 
 /// Runs until delivery is stopped.
 pub(super) async fn run(shared: Arc<Shared>) {
     restore_holds(&shared).await;
+    let mut look = Look::default();
     while !shared.state().is_stopping() {
-        send_canaries(&shared).await;
-        let wait = match load(&shared) {
-            Ok(wait) => wait,
-            Err(error) => {
-                let event = shared.appliance.events.event(Kind::QueueUnreadable).fault(FaultClass::Resource);
-                shared.appliance.events.record(event.field("error", error));
-                TROUBLE
-            }
-        };
-        hire(&shared);
+        let wait = if shared.ways.is_connected() { step(&shared, &mut look).await } else { LOOK };
         tokio::select! {
             () = shared.appliance.queued.notified() => {}
             () = shared.changed.notified() => {}
@@ -41,42 +36,72 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Takes what is due and not yet taken, and returns how long nothing else will be.
-fn load(shared: &Arc<Shared>) -> Result<Duration, StoreError> {
+/// How far the queue was looked through.
+#[derive(Default)]
+struct Look {
+    /// Everything due before this was taken; zero: look from the beginning.
+    until: Timestamp,
+    whole: Time,
+    /// Something was left in the store for want of room.
+    left: bool,
+}
+
+/// Takes what is due, hires workers, and returns how long nothing else will be due.
+async fn step(shared: &Arc<Shared>, look: &mut Look) -> Duration {
+    send_canaries(shared).await;
+    let wait = match load(shared, look) {
+        Ok(wait) => wait,
+        Err(error) => {
+            let event = shared.appliance.events.event(Kind::QueueUnreadable).fault(FaultClass::Resource);
+            shared.appliance.events.record(event.field("error", error));
+            TROUBLE
+        }
+    };
+    hire(shared);
+    wait
+}
+
+fn load(shared: &Arc<Shared>, look: &mut Look) -> Result<Duration, StoreError> {
     let appliance = &shared.appliance;
-    let now = appliance.clock.now();
-    let mut after = None;
+    let (now, elapsed) = (appliance.clock.now(), shared.now());
+    let roomy = look.left && shared.state().is_roomy();
+    if look.until > now || roomy || elapsed.since(look.whole) >= LOOK {
+        (look.until, look.whole, look.left) = (Timestamp::MIN, elapsed, false);
+    }
+    // What was committed a moment late has an earlier time than what was seen.
+    let begin = Timestamp::from_unix_micros(look.until.unix_micros().saturating_sub(OVERLAP));
+    let mut after = Some(Due { at: begin, id: "0-0".parse().expect("zeros are an id") });
     while shared.state().has_room() {
         let page = appliance.store.due(now, after, PAGE)?;
         for due in &page {
-            take(shared, due.id)?;
+            look.left |= !take(shared, due.id)?;
         }
         after = page.last().copied();
         if page.len() < PAGE {
+            look.until = now;
             break;
         }
     }
-    shared.state().tidy(shared.now());
+    look.left |= !shared.state().has_room();
+    shared.state().tidy(elapsed);
     Ok(until_next(shared, now)?.min(LOOK))
 }
 
-fn take(shared: &Arc<Shared>, id: DeliveryId) -> Result<(), StoreError> {
-    {
-        let state = shared.state();
-        if !state.is_new(id) || !state.has_room() {
-            return Ok(());
-        }
+/// Takes a due delivery; false if it has to stay in the store for want of room.
+fn take(shared: &Arc<Shared>, id: DeliveryId) -> Result<bool, StoreError> {
+    if !shared.state().is_new(id) {
+        return Ok(true);
     }
     let delivery = match shared.appliance.store.delivery(id) {
         Ok(delivery) => delivery,
         // Done or purged since the page was read.
-        Err(StoreError::NotFound { .. }) => return Ok(()),
+        Err(StoreError::NotFound { .. }) => return Ok(true),
         Err(error) => return Err(error),
     };
     let config = shared.appliance.config();
     let mut state = shared.state();
     match state.holds.over(&delivery.destination, id) {
-        None => state.add(&delivery.destination, id, &config),
+        None => return Ok(state.add(&delivery.destination, id, &config)),
         Some(hold) => {
             state.take(id);
             drop(state);
@@ -88,7 +113,7 @@ fn take(shared: &Arc<Shared>, id: DeliveryId) -> Result<(), StoreError> {
             });
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// How long until the next delivery or canary that is not due at `now`.

@@ -21,8 +21,10 @@ use super::{
 };
 use crate::{appliance::Appliance, dns::Resolver, transport::Transport};
 
-/// Deliveries that wait for a worker in memory; further ones wait in the store.
-pub(super) const WAITING_MAX: usize = 8_192;
+/// Deliveries that wait for a worker in memory, by their ids; further ones wait in the store.
+pub(super) const WAITING_MAX: usize = 50_000;
+/// Of one destination: a slow one leaves room for others.
+pub(super) const WAITING_ONE_MAX: usize = 25_000;
 
 /// Everything that is shared.
 pub(super) struct Shared {
@@ -54,6 +56,8 @@ struct Group {
     waiting: VecDeque<DeliveryId>,
     workers: u32,
     idle: u32,
+    /// Hired, and not yet at work.
+    starting: u32,
     bell: Arc<Notify>,
     microsoft: bool,
     /// No host could be connected to: until then the next attempts share this fate.
@@ -113,6 +117,13 @@ impl Shared {
     }
 }
 
+impl Group {
+    /// Whether more wait than workers are free or about to be.
+    fn wants_more(&self) -> bool {
+        self.waiting.len() > (self.idle + self.starting) as usize
+    }
+}
+
 impl State {
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping
@@ -127,6 +138,11 @@ impl State {
         self.waiting < WAITING_MAX && !self.stopping
     }
 
+    /// Whether so much room is left that another look through the whole queue is worth it.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.waiting < WAITING_ONE_MAX / 2
+    }
+
     /// Marks a delivery as taken, without putting it to work.
     pub(super) fn take(&mut self, id: DeliveryId) {
         self.active.insert(id);
@@ -137,18 +153,22 @@ impl State {
         self.active.remove(&id);
     }
 
-    /// Puts a delivery to wait for a worker of its destination.
-    pub(super) fn add(&mut self, destination: &Destination, id: DeliveryId, config: &Config) {
-        self.active.insert(id);
-        self.waiting += 1;
+    /// Puts a delivery to wait for a worker of its destination; false if too many do already.
+    pub(super) fn add(&mut self, destination: &Destination, id: DeliveryId, config: &Config) -> bool {
         let group = self.groups.entry(destination.clone()).or_insert_with(|| {
             let microsoft = Place::of(config, destination).is_microsoft();
             Group { microsoft, ..Group::default() }
         });
+        if group.waiting.len() >= WAITING_ONE_MAX || self.waiting >= WAITING_MAX {
+            return false;
+        }
         group.waiting.push_back(id);
+        self.waiting += 1;
+        self.active.insert(id);
         if group.idle > 0 {
             group.bell.notify_one();
         }
+        true
     }
 
     /// Destinations that get one more worker now, which are counted as such; the emptiest-handed first.
@@ -156,7 +176,7 @@ impl State {
         let mut wanting: Vec<(u32, Destination)> = self
             .groups
             .iter()
-            .filter(|(_, group)| group.waiting.len() > group.idle as usize)
+            .filter(|(_, group)| group.wants_more())
             .map(|(destination, group)| (group.workers, destination.clone()))
             .collect();
         wanting.sort();
@@ -171,22 +191,25 @@ impl State {
 
     fn hire_one(&mut self, destination: &Destination, config: &Config, now: Time) -> bool {
         let Some(group) = self.groups.get_mut(destination) else { return false };
-        let starting = group.workers.saturating_sub(group.idle) as usize;
         let most = config.delivery.connections_per_destination;
         let paced = paced(&mut self.paces, key(destination, group.microsoft), most, now);
-        // A worker for each message that waits; those that are starting will take one each.
-        let wanted = group.waiting.len() > group.idle as usize && starting <= group.waiting.len();
-        if self.stopping
-            || !wanted
-            || self.workers >= config.delivery.connections
-            || paced.workers >= paced.pace.allowed(now)
-        {
+        let all_busy =
+            self.workers >= config.delivery.connections || paced.workers >= paced.pace.allowed(now);
+        if self.stopping || all_busy || !group.wants_more() {
             return false;
         }
         paced.workers += 1;
         group.workers += 1;
+        group.starting += 1;
         self.workers += 1;
         true
+    }
+
+    /// A worker that was hired begins.
+    pub(super) fn begin(&mut self, destination: &Destination) {
+        if let Some(group) = self.groups.get_mut(destination) {
+            group.starting = group.starting.saturating_sub(1);
+        }
     }
 
     /// The next delivery for a worker.

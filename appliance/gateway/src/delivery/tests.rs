@@ -58,7 +58,9 @@ impl Bench {
     fn begin(&mut self) {
         let transport: Arc<dyn Transport> = Arc::new(self.network.clone());
         let resolver = Resolver::new(transport.clone(), Settings::default());
-        self.delivery = Some(start(self.appliance.clone(), transport, resolver));
+        let delivery = start(self.appliance.clone(), transport, resolver);
+        delivery.set_addresses(vec!["10.0.0.10".parse().unwrap()]);
+        self.delivery = Some(delivery);
     }
 
     async fn enqueue(&self, from: &str, to: &[&str], notify: Option<Notify>) -> MessageId {

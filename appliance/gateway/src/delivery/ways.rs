@@ -88,6 +88,11 @@ impl Ways {
         *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
+    /// Whether we have an address at all: before that nothing can be delivered, and nothing is tried in vain.
+    pub(super) fn is_connected(&self) -> bool {
+        !self.addresses.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The hosts to try, best first.
     pub(super) async fn hops(&self, config: &Config, place: &Place<'_>) -> Result<Vec<Hop>, RouteFault> {
         let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone();

@@ -37,6 +37,7 @@ pub(super) async fn run(shared: Arc<Shared>, destination: Destination) {
     // Whatever happens, the place is given back.
     let mut place = Hired { shared: shared.clone(), destination: destination.clone(), left: false };
     let mut link: Option<Link> = None;
+    shared.state().begin(&destination);
     loop {
         let next = shared.state().next(&destination);
         match next {
