@@ -290,7 +290,9 @@ fn datagrams_pass_both_ways() {
     let gone = UdpSocket::bind((HOST, 0)).unwrap().local_addr().unwrap();
     role.tell(&ToNet::Udp { id: RequestId(2), to: gone });
     let (_, fd) = role.until(|message| matches!(message, FromNet::UdpOpen { id: RequestId(2), .. }));
-    rustix::net::send(fd.unwrap(), b"?", rustix::net::SendFlags::NOSIGNAL).unwrap();
+    // Held open: closing it would end the flow before the host can.
+    let unanswered = fd.unwrap();
+    rustix::net::send(&unanswered, b"?", rustix::net::SendFlags::NOSIGNAL).unwrap();
     role.until(|message| {
         let unreachable = net::control::EndReason::Unreachable { kind: 3, code: 3 };
         matches!(message, FromNet::Ended { reason, .. } if *reason == unreachable)
