@@ -13,6 +13,7 @@ use gateway::listener::{Accepted, Bulk, Listener};
 use gateway::tls::client::{Check, TlsClient};
 use gateway::tls::identity::SelfSigned;
 use gateway::tls::server::{ServerTls, TlsSettings};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::ServerName;
 use store::Store;
 use store::testing::MemoryDisk;
@@ -37,11 +38,8 @@ network = ["0.0.0.0/0"]
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let sessions = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(10_000_usize);
-    let wanted = Some(2 * sessions as u64 + 100);
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: wanted, maximum: limit.maximum.max(wanted) };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let wanted = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(10_000_usize);
+    let sessions = wanted.min(most_sessions());
 
     let store = Store::open(Arc::new(MemoryDisk::new(32 << 20)), store::Limits::default()).unwrap();
     let (_config, watched) = watch::channel(Arc::new(Config::parse("idle.toml", CONFIG).unwrap()));
@@ -70,6 +68,13 @@ async fn main() {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// How many sessions the descriptors of a process allow: two each, and some to spare.
+fn most_sessions() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    limit.maximum.map_or(usize::MAX, |most| usize::try_from(most.saturating_sub(100) / 2).unwrap())
 }
 
 /// A session that has said EHLO and waits.
