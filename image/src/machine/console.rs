@@ -54,12 +54,15 @@ impl Console {
     /// or `None` when there was none within `within` or the guest ended first.
     pub fn wait_for_banner(&self, address: SocketAddr, within: Duration) -> Option<String> {
         let deadline = Instant::now() + within;
+        // QEMU takes the connection for the guest at once, and offers it to the guest at growing intervals: a
+        // fresh attempt is heard sooner than an old one. A slow machine gets its time by and by.
+        let mut patience = GREETING_MIN;
         while Instant::now() < deadline {
-            if let Some(line) = banner(address) {
+            if let Some(line) = banner(address, patience) {
                 return Some(line);
             }
-            // QEMU takes the connection for the guest at once and drops it when nobody answers there; a
-            // pause keeps this from being a busy loop.
+            patience = (patience * 11 / 10).min(GREETING_MAX);
+            // A refusal is immediate: without a pause this would be a busy loop.
             if self.wait_for_end(RETRY) {
                 return None;
             }
@@ -102,9 +105,9 @@ impl Console {
 }
 
 /// One attempt.
-fn banner(address: SocketAddr) -> Option<String> {
-    let stream = TcpStream::connect_timeout(&address, GREETING_MAX).ok()?;
-    stream.set_read_timeout(Some(GREETING_MAX)).ok()?;
+fn banner(address: SocketAddr, patience: Duration) -> Option<String> {
+    let stream = TcpStream::connect_timeout(&address, patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line).ok()?;
     // Polite to a server that counts connections which say nothing.
@@ -112,9 +115,10 @@ fn banner(address: SocketAddr) -> Option<String> {
     line.starts_with("220").then(|| line.trim_end().to_owned())
 }
 
-/// How long one attempt at a greeting may take.
-const GREETING_MAX: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_millis(100);
+/// How long the first attempt at a greeting may take, and how long any.
+const GREETING_MIN: Duration = Duration::from_millis(250);
+const GREETING_MAX: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(50);
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     part.is_empty() || text.windows(part.len()).any(|window| window == part)
