@@ -94,7 +94,8 @@ fn open(name: &str) -> Result<net::Device, Box<dyn std::error::Error>> {
     for (byte, text) in mac.iter_mut().zip(about("address")?.trim().split(':')) {
         *byte = u8::from_str_radix(text, 16)?;
     }
-    Ok(net::Device::packet(sys::packet::open(name, index)?, mac, 1_500)?)
+    sys::link::set_up(name)?;
+    Ok(net::Device::packet(sys::packet::open(index)?, mac, 1_500)?)
 }
 
 fn tell(control: &OwnedFd, message: &ToNet) -> Result<(), Box<dyn std::error::Error>> {

@@ -14,7 +14,7 @@ const FAILED: i32 = 1;
 
 fn open_device(nic: &Nic) -> io::Result<OwnedFd> {
     match nic.kind {
-        NicKind::Packet => sys::packet::open(&nic.name, nic.index),
+        NicKind::Packet => sys::packet::open(nic.index),
         NicKind::Tap => sys::tap::open(&nic.name),
     }
 }

@@ -264,7 +264,8 @@ mod tests {
             eprintln!("skipped: a network namespace needs root");
             return;
         }
-        let open = || crate::packet::open("lo", 1).unwrap();
+        crate::link::set_up("lo").unwrap();
+        let open = || crate::packet::open(1).unwrap();
         let mut ring = PacketRing::attach(open()).unwrap();
         let sender = PacketRing::attach(open()).unwrap();
         let frame = |kind: u16, n: u32| {
