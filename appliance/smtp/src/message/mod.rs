@@ -1,4 +1,3 @@
-//! What a gateway writes into and takes out of a message's header section as it passes.
+//! What a gateway writes into a message's header section as it passes.
 
-pub mod header;
 pub mod received;
