@@ -6,10 +6,11 @@ use crate::{
     mistake::Notes,
     name::DomainName,
     network::Network,
-    reader::{Place, Section},
+    reader::{Found, Place, Section},
     realm::{BASE, RealmName, Realms},
     route::{self, Route},
     setting::{Known, SettingValue},
+    user_lookup::{LookupName, UserLookup},
     words::Words,
 };
 
@@ -33,13 +34,26 @@ pub struct Domain {
 }
 
 /// How an address becomes a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Mapping {
     /// The whole address.
     #[default]
     AsIs,
     /// The local part.
     ChopDomain,
+    /// What this user lookup says; an address that it does not know is no recipient.
+    Lookup(LookupName),
+}
+
+impl Mapping {
+    /// The text that is read as this value.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Mapping::AsIs => "as-is",
+            Mapping::ChopDomain => "chop-domain",
+            Mapping::Lookup(name) => name.as_str(),
+        }
+    }
 }
 
 /// What is done to the envelope for Microsoft 365's sake; the two exclude each other.
@@ -62,11 +76,6 @@ pub enum RouteTls {
     Required,
 }
 
-impl Words for Mapping {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("as-is", Mapping::AsIs), ("chop-domain", Mapping::ChopDomain)];
-}
-
 impl Words for Profile {
     const WORDS: &'static [(&'static str, Self)] =
         &[("enhanced-filtering", Profile::EnhancedFiltering), ("srs", Profile::Srs)];
@@ -82,6 +91,7 @@ pub(crate) struct Around<'c> {
     pub(crate) realms: Realms<'c>,
     /// `None` when it could not be read.
     pub(crate) network: Option<&'c Network>,
+    pub(crate) lookups: HashMap<&'c LookupName, &'c UserLookup>,
 }
 
 pub(crate) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, notes: &mut Notes<'_>) -> Vec<Domain> {
@@ -102,7 +112,7 @@ fn read_one(
         route::check(hop, around.network, notes);
     }
     let tls = RouteTls::read(&mut section, "tls", notes);
-    let mapping = Mapping::read(&mut section, "mapping", notes);
+    let mapping = mapping(&mut section, &realm, around, notes);
     let profile = Profile::read(&mut section, "delivery", notes);
     check_profile(&section, profile, &realm, around, notes);
     let verification_server = section.parsed::<Route>("verification-server", notes);
@@ -138,6 +148,53 @@ fn realm(section: &mut Section<'_>, around: &Around<'_>, notes: &mut Notes<'_>) 
         notes.note(realm.place.span, &realm.place.path, text);
     }
     realm.value
+}
+
+fn mapping(
+    section: &mut Section<'_>,
+    realm: &RealmName,
+    around: &Around<'_>,
+    notes: &mut Notes<'_>,
+) -> Mapping {
+    let Some(found) = section.string("mapping", notes) else { return Mapping::AsIs };
+    match found.value.as_str() {
+        "as-is" => return Mapping::AsIs,
+        "chop-domain" => return Mapping::ChopDomain,
+        _ => {}
+    }
+    let lookup = around.lookup(&found, realm, notes);
+    if let Some(lookup) = lookup.filter(|lookup| !lookup.method.can_stream()) {
+        let text =
+            format!("user lookup `{}` only checks logins, expected one that knows addresses", lookup.name);
+        notes.note(found.place.span, &found.place.path, text);
+    }
+    lookup.map_or(Mapping::AsIs, |lookup| Mapping::Lookup(lookup.name.clone()))
+}
+
+impl<'c> Around<'c> {
+    /// The user lookup of this name, if a domain of `realm` may use it; otherwise the mistake is noted.
+    pub(crate) fn lookup(
+        &self,
+        found: &Found<String>,
+        realm: &RealmName,
+        notes: &mut Notes<'_>,
+    ) -> Option<&'c UserLookup> {
+        let lookup = found.value.parse::<LookupName>().ok().and_then(|name| self.lookups.get(&name).copied());
+        let wrong = match lookup {
+            None => {
+                let text =
+                    "is neither \"as-is\" nor \"chop-domain\" nor a user lookup of the file, expected one";
+                format!("`{}` {text}", found.value)
+            }
+            Some(lookup) if !self.realms.is_within(realm, &lookup.realm) => format!(
+                "user lookup `{}` belongs to realm `{}`, expected one of realm `{realm}` or above it",
+                lookup.name, lookup.realm
+            ),
+            Some(_) => return lookup,
+        };
+        notes.note(found.place.span.clone(), &found.place.path, wrong);
+        None
+    }
 }
 
 /// The number of the setting that turns the rewriting of senders on.

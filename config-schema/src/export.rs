@@ -3,12 +3,13 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use crate::{
-    Addressing, Administrator, Config, Domain, KnownNetwork, Network, Realm, Tls, VERSION,
+    Addressing, Administrator, Config, Domain, KnownNetwork, Mapping, Network, Realm, Tls, VERSION,
     VerificationServer,
     realm::RealmName,
     route,
     secret::{SealError, Sealing, SecretMode},
     setting::SettingValue,
+    user_lookup,
     verification_server::EVERY,
     words::Words,
 };
@@ -30,6 +31,8 @@ impl Config {
         document.insert("version", value(VERSION.cast_signed()));
         document.insert("network", network(&self.network).into());
         put_all(&mut document, "realm", self.realms.iter().map(realm));
+        let lookups = self.user_lookups.iter().map(|lookup| user_lookup::write(lookup, &mut sealing));
+        put_all(&mut document, "user-lookup", lookups);
         put_all(&mut document, "domain", self.domains.iter().map(domain));
         let servers = self.verification_servers.iter().map(verification_server);
         put_all(&mut document, "verification-server", servers);
@@ -129,7 +132,7 @@ fn domain(domain: &Domain) -> Table {
     if let Some(server) = &domain.verification_server {
         table.insert("verification-server", value(server.to_string()));
     }
-    word(&mut table, "mapping", domain.mapping);
+    unless(&mut table, "mapping", &domain.mapping, &Mapping::AsIs, |mapping| mapping.as_str().into());
     word(&mut table, "delivery", domain.profile);
     word(&mut table, "tls", domain.tls);
     table

@@ -24,8 +24,10 @@ pub mod route;
 mod schema;
 pub mod secret;
 pub mod setting;
+pub mod stream;
 pub mod time;
 pub mod tls;
+pub mod user_lookup;
 pub mod value;
 pub mod verification_server;
 mod words;
@@ -42,10 +44,14 @@ pub use realm::{Realm, RealmName, Resolved};
 pub use route::{Route, RouteHost};
 pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources};
 pub use setting::{Setting, SettingValue};
+pub use stream::{StreamName, StreamNameError};
 pub use time::TimeServer;
 pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 
+pub use user_lookup::{LookupName, UserLookup};
 pub use verification_server::VerificationServer;
+
+use std::collections::HashMap;
 
 use domain::Around;
 use mistake::Notes;
@@ -64,6 +70,8 @@ pub struct Config {
     pub network: Network,
     /// The tenants; `base` is among them only when the file gives it settings.
     pub realms: Vec<Realm>,
+    /// Connectors to directories and login services, each name once.
+    pub user_lookups: Vec<UserLookup>,
     /// The domains, each name once.
     pub domains: Vec<Domain>,
     /// Hosts that are asked about recipients, for domains that name none themselves.
@@ -118,7 +126,10 @@ impl Config {
         }
         let network = root.section("network", notes).and_then(|section| Network::read(section, notes));
         let realms = realm::read(root.sections("realm", notes), notes);
-        let around = Around { realms: Realms::new(&realms), network: network.as_ref() };
+        let mut around =
+            Around { realms: Realms::new(&realms), network: network.as_ref(), lookups: HashMap::new() };
+        let user_lookups = user_lookup::read(root.sections("user-lookup", notes), &around, notes);
+        around.lookups = user_lookups.iter().map(|lookup| (&lookup.name, lookup)).collect();
         let domains = domain::read(root.sections("domain", notes), &around, notes);
         let servers = root.sections("verification-server", notes);
         let verification_servers = verification_server::read(servers, &domains, &around, notes);
@@ -135,6 +146,7 @@ impl Config {
         Some(Config {
             network: network?,
             realms,
+            user_lookups,
             domains,
             verification_servers,
             known_networks,

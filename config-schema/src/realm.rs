@@ -87,6 +87,19 @@ impl<'r> Realms<'r> {
         self.0.contains_key(name) || name.as_str() == BASE
     }
 
+    /// Whether `realm` is `ancestor` or lies below it.
+    pub(crate) fn is_within(&self, realm: &RealmName, ancestor: &RealmName) -> bool {
+        let mut at = realm;
+        for _ in 0..REALM_DEPTH_MAX {
+            if at == ancestor {
+                return true;
+            }
+            let Some(realm) = self.0.get(at).filter(|realm| realm.name.as_str() != BASE) else { break };
+            at = &realm.parent;
+        }
+        ancestor.as_str() == BASE
+    }
+
     /// The value of a setting in a realm's `default` stream, which it may have from a parent.
     pub(crate) fn resolve(&self, realm: &RealmName, setting: &Known) -> Resolved {
         let mut at = self.0.get(realm);

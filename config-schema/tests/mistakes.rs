@@ -159,7 +159,8 @@ fn in_domains() {
         ),
         (
             "[[domain]]\nname = \"example.com\"\nroute = [\"a.example\"]\nmapping = \"asis\"\n",
-            "f:9:11: domain[0].mapping: `asis`, expected \"as-is\" or \"chop-domain\"",
+            "f:9:11: domain[0].mapping: `asis` is neither \"as-is\" nor \"chop-domain\" nor a user lookup of \
+             the file, expected one",
         ),
         (
             "[[domain]]\nname = \"example.com\"\nroute = [\"a.example\"]\nroutes = []\n",

@@ -30,7 +30,7 @@ fn what_is_no_configuration_is_not_valid() {
         ("version = 1", "version = 2"),
         ("version = 1", ""),
         ("hostname = ", "hostnam = "),
-        ("mapping = \"as-is\"", "mapping = \"as-it-is\""),
+        ("tls = \"required\"", "tls = \"requird\""),
         ("relay = true", "relay = \"yes\""),
         ("connections = 20000", "connections = 1"),
         ("name = \"admin\"", ""),
