@@ -7,3 +7,4 @@
 
 pub mod answer;
 pub mod reply;
+pub mod verification;
