@@ -11,6 +11,7 @@ mod fate;
 mod holds;
 mod notice;
 mod pace;
+mod probe;
 mod queue;
 mod schedule;
 mod shared;
@@ -22,6 +23,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{appliance::Appliance, dns::Resolver, transport::Transport};
+
+pub use probe::{Probe, ProbeFault, Prober};
 
 use shared::Shared;
 
@@ -45,6 +48,11 @@ impl Delivery {
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
         self.shared.ways.set_addresses(addresses);
         self.shared.changed.notify_one();
+    }
+
+    /// Opens connections for questions about recipients.
+    pub fn prober(&self) -> Prober {
+        Prober { shared: self.shared.clone() }
     }
 
     /// Begins no further attempts and waits until those under way are recorded, at most for `patience`. What was
