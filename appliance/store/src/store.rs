@@ -21,6 +21,8 @@ use crate::{
         enqueue::{Parcel, enqueue},
         read,
     },
+    record::{self, RecordKind},
+    scan::Scan,
     spool::{self, Body, SpoolWriter, Stored},
     tables::{AUDIT, LOG, MESSAGES, Transaction, decode},
     writer::{Purpose, Writer},
@@ -273,6 +275,31 @@ impl Store {
         self.write(Purpose::Update, 0, move |transaction| {
             configuration::set_value(transaction, value, bytes.as_deref())
         })
+    }
+}
+
+/// Records.
+impl Store {
+    pub fn record_of(&self, kind: RecordKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        record::get(self.engine(), kind, key)
+    }
+
+    /// Every record of a kind, by key.
+    pub fn records(&self, kind: RecordKind) -> Scan<(Box<str>, Vec<u8>)> {
+        record::all(self.engine().clone(), kind)
+    }
+
+    /// Puts records or, by `None`, removes them, all or nothing; of equal keys the last one holds.
+    pub fn put_records(&self, kind: RecordKind, records: Vec<(Box<str>, Option<Vec<u8>>)>) -> Pending<()> {
+        let limits = &self.engine().limits;
+        let most = kind.most(limits);
+        let bytes = records.iter().flat_map(|(_, value)| value).map(Vec::len).sum();
+        match record::check(records, limits) {
+            Ok(records) => self.write(Purpose::Update, bytes, move |transaction| {
+                record::put(transaction, kind, &records, most)
+            }),
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 }
 
