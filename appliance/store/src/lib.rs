@@ -7,6 +7,7 @@
 
 mod area;
 mod configuration;
+mod directory;
 mod disk;
 mod engine;
 mod error;
@@ -31,6 +32,7 @@ pub mod spool;
 pub mod testing;
 
 pub use configuration::{Configuration, NewConfiguration, Value};
+pub use directory::{DROP_STEP, DirectoryChange};
 pub use disk::{Disk, FileDisk, PartitionDisk};
 pub use engine::Health;
 pub use error::{Resource, StoreError};

@@ -56,6 +56,10 @@ pub struct Limits {
     pub logins: usize,
     /// Records of how user lookups fare. Default 1,000.
     pub lookup_states: usize,
+    /// User lookups with a copy of their directory. Default 1,000.
+    pub directories: usize,
+    /// Objects of all copies, of which a lookup may have two while one replaces the other. Default 2,000,000.
+    pub directory_objects: usize,
     /// The database's page cache, in bytes. Default 32 MiB.
     pub cache_bytes: usize,
     /// First wait before a failed disk is opened again; doubled up to [`Limits::reopen_wait_max`].
@@ -92,6 +96,8 @@ impl Default for Limits {
             verifications: 1_000_000,
             logins: 500_000,
             lookup_states: 1_000,
+            directories: 1_000,
+            directory_objects: 2_000_000,
             cache_bytes: 32 << 20,
             reopen_wait: Duration::from_millis(100),
             reopen_wait_max: Duration::from_secs(30),

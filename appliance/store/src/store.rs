@@ -12,6 +12,7 @@ use std::{
 use crate::{
     DeliveryId, Disk, Health, Limits, MessageId, Pending, StoreError, Timestamp, Usage,
     configuration::{self, Configuration, NewConfiguration, Value},
+    directory::{self, DirectoryChange},
     engine::Engine,
     failure::Failure,
     log::{Event, Page, Query, ring, search::search},
@@ -300,6 +301,49 @@ impl Store {
             }),
             Err(error) => Pending::ready(Err(error)),
         }
+    }
+}
+
+/// Directory copies.
+impl Store {
+    /// Where the copy of a user lookup's directory stands, as the last change said.
+    pub fn directory_state(&self, lookup: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        directory::state(self.engine(), lookup)
+    }
+
+    /// The objects of one generation, by key.
+    pub fn directory_objects(&self, lookup: &str, generation: u32) -> Scan<(Box<[u8]>, Vec<u8>)> {
+        directory::objects(self.engine().clone(), lookup, generation)
+    }
+
+    /// Each user lookup's generations that have an object.
+    pub fn directory_generations(&self) -> Result<Vec<(Box<str>, u32)>, StoreError> {
+        directory::generations(self.engine())
+    }
+
+    /// Changes a copy, all or nothing.
+    pub fn change_directory(&self, change: DirectoryChange) -> Pending<()> {
+        let bytes = change.bytes();
+        match change.check(&self.engine().limits) {
+            Ok(change) => {
+                self.write(Purpose::Update, bytes, move |transaction| directory::apply(transaction, &change))
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    /// Removes the next [`crate::DROP_STEP`] objects of a generation. Whether any are left: call it again.
+    pub fn directory_drop(&self, lookup: &str, generation: u32) -> Pending<bool> {
+        let lookup = Box::<str>::from(lookup);
+        self.write(Purpose::Update, 0, move |transaction| {
+            directory::drop_generation(transaction, &lookup, generation)
+        })
+    }
+
+    /// Forgets where a copy stands, of a user lookup that is no more.
+    pub fn forget_directory_state(&self, lookup: &str) -> Pending<()> {
+        let lookup = Box::<str>::from(lookup);
+        self.write(Purpose::Update, 0, move |transaction| directory::forget_state(transaction, &lookup))
     }
 }
 

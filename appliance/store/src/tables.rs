@@ -32,6 +32,11 @@ pub(crate) const CONFIGURATIONS: TableDefinition<'_, u64, Bytes> = TableDefiniti
 pub(crate) const VALUES: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("values");
 /// Kind and key → a record.
 pub(crate) const RECORDS: TableDefinition<'_, (u8, &'static str), Bytes> = TableDefinition::new("records");
+/// User lookup → where its directory's copy stands.
+pub(crate) const DIRECTORIES: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("directories");
+/// User lookup, generation and key → an object of its directory.
+pub(crate) const OBJECTS: TableDefinition<'_, (&'static str, u32, Bytes), Bytes> =
+    TableDefinition::new("objects");
 
 /// The row of [`META`] that holds the [`State`].
 pub(crate) const STATE_ROW: &str = "state";
@@ -96,6 +101,8 @@ pub(crate) struct Transaction<'t> {
     pub(crate) configurations: Rows<'t, u64>,
     pub(crate) values: Rows<'t, &'static str>,
     pub(crate) records: Rows<'t, (u8, &'static str)>,
+    pub(crate) directories: Rows<'t, &'static str>,
+    pub(crate) objects: Rows<'t, (&'static str, u32, Bytes)>,
     pub(crate) state: State,
     pub(crate) space: Space,
     /// Events of the writes in this group, logged at its end.
@@ -129,6 +136,8 @@ impl<'t> Transaction<'t> {
             configurations: Rows::open(write, CONFIGURATIONS, &written)?,
             values: Rows::open(write, VALUES, &written)?,
             records: Rows::open(write, RECORDS, &written)?,
+            directories: Rows::open(write, DIRECTORIES, &written)?,
+            objects: Rows::open(write, OBJECTS, &written)?,
             state,
             space,
             events: Vec::new(),
@@ -201,6 +210,22 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
             Some(row) => row.map(|_| false).map_err(Failure::from),
             None => Ok(true),
         }
+    }
+
+    /// The keys from `from` on, at most `limit`, up to the first that `take` wants nothing of.
+    pub(crate) fn keys_from<'k, T>(
+        &self,
+        from: impl Borrow<K::SelfType<'k>> + 'k,
+        limit: usize,
+        take: impl Fn(K::SelfType<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut keys = Vec::new();
+        for row in self.table.range(from..)?.take(limit) {
+            let (key, _) = row?;
+            let Some(key) = take(key.value()) else { break };
+            keys.push(key);
+        }
+        Ok(keys)
     }
 
     pub(crate) fn first(&self) -> Result<Option<redb::AccessGuard<'_, K>>, Failure> {
