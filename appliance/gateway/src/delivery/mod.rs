@@ -2,7 +2,7 @@
 //!
 //! [`start`] it once. What is due is read from the store, grouped by destination, and handed to workers ([`worker`]),
 //! each of which is one connection at a time. An attempt ([`attempt`]) ends in fates ([`fate`]), which are recorded
-//! before anything is forgotten. What a reply means stands in one table ([`reply`]).
+//! before anything is forgotten. What a reply means stands in one table ([`directory::reply`]).
 
 mod attempt;
 mod breaker;
@@ -13,7 +13,6 @@ mod notice;
 mod pace;
 mod probe;
 mod queue;
-pub mod reply;
 mod schedule;
 mod shared;
 mod ways;
