@@ -1,5 +1,7 @@
 //! `[[user-lookup]]`: named connectors to directories and login services, a file for each method.
 
+pub mod ldap;
+
 use std::{collections::HashMap, fmt, str::FromStr};
 
 use toml_edit::{Table, value};
@@ -79,15 +81,18 @@ pub struct UserLookup {
 pub enum Method {
     /// The users of this configuration.
     Local,
+    /// A directory that is asked by LDAP.
+    Ldap(Box<ldap::Ldap>),
 }
 
 impl Method {
     /// The words of `method`, in the order of the variants.
-    const WORDS: [&'static str; 1] = ["local"];
+    const WORDS: [&'static str; 2] = ["local", "ldap"];
 
     fn word(&self) -> &'static str {
         match self {
             Method::Local => "local",
+            Method::Ldap(_) => "ldap",
         }
     }
 
@@ -95,24 +100,26 @@ impl Method {
     pub fn can_stream(&self) -> bool {
         match self {
             Method::Local => false,
+            Method::Ldap(_) => true,
         }
     }
 
     /// What an authentication mapping needs: can it check a login?
     pub fn can_authenticate(&self) -> bool {
         match self {
-            Method::Local => true,
+            Method::Local | Method::Ldap(_) => true,
         }
     }
 
     fn read(
         word: &str,
         section: &mut Section<'_>,
-        _around: &Around<'_>,
+        around: &Around<'_>,
         notes: &mut Notes<'_>,
     ) -> Option<Method> {
         match word {
             "local" => Some(Method::Local),
+            "ldap" => ldap::Ldap::read(section, around, notes).map(|ldap| Method::Ldap(Box::new(ldap))),
             _ => {
                 let place = section.place_of("method", "name");
                 let expected = Method::WORDS.map(|word| format!("\"{word}\"")).join(" or ");
@@ -122,9 +129,10 @@ impl Method {
         }
     }
 
-    fn write(&self, _table: &mut Table, _sealing: &mut Sealing) {
+    fn write(&self, table: &mut Table, sealing: &mut Sealing) {
         match self {
             Method::Local => {}
+            Method::Ldap(ldap) => ldap.write(table, sealing),
         }
     }
 }
