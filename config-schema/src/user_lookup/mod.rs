@@ -1,5 +1,8 @@
 //! `[[user-lookup]]`: named connectors to directories and login services, a file for each method.
 
+pub mod entra_id;
+mod guid;
+
 use std::{collections::HashMap, fmt, str::FromStr};
 
 use toml_edit::{Table, value};
@@ -11,6 +14,9 @@ use crate::{
     realm::{BASE, RealmName},
     secret::Sealing,
 };
+
+pub use entra_id::EntraId;
+pub use guid::{Guid, GuidError};
 
 /// User lookups in all.
 pub const USER_LOOKUPS_MAX: usize = 256;
@@ -79,15 +85,18 @@ pub struct UserLookup {
 pub enum Method {
     /// The users of this configuration.
     Local,
+    /// A tenant of Microsoft 365.
+    EntraId(EntraId),
 }
 
 impl Method {
     /// The words of `method`, in the order of the variants.
-    const WORDS: [&'static str; 1] = ["local"];
+    const WORDS: [&'static str; 2] = ["local", "entra-id"];
 
     fn word(&self) -> &'static str {
         match self {
             Method::Local => "local",
+            Method::EntraId(_) => "entra-id",
         }
     }
 
@@ -95,6 +104,7 @@ impl Method {
     pub fn can_stream(&self) -> bool {
         match self {
             Method::Local => false,
+            Method::EntraId(_) => true,
         }
     }
 
@@ -102,6 +112,7 @@ impl Method {
     pub fn can_authenticate(&self) -> bool {
         match self {
             Method::Local => true,
+            Method::EntraId(_) => false,
         }
     }
 
@@ -113,6 +124,7 @@ impl Method {
     ) -> Option<Method> {
         match word {
             "local" => Some(Method::Local),
+            "entra-id" => EntraId::read(section, notes).map(Method::EntraId),
             _ => {
                 let place = section.place_of("method", "name");
                 let expected = Method::WORDS.map(|word| format!("\"{word}\"")).join(" or ");
@@ -122,9 +134,10 @@ impl Method {
         }
     }
 
-    fn write(&self, _table: &mut Table, _sealing: &mut Sealing) {
+    fn write(&self, table: &mut Table, sealing: &mut Sealing) {
         match self {
             Method::Local => {}
+            Method::EntraId(entra) => entra.write(table, sealing),
         }
     }
 }
