@@ -7,6 +7,7 @@
 pub mod administrator;
 mod bounded;
 pub mod command;
+mod date;
 pub mod delivery;
 mod depth;
 pub mod domain;
@@ -33,6 +34,7 @@ pub mod verification_server;
 mod words;
 
 pub use administrator::Administrator;
+pub use date::{Date, DateError};
 pub use delivery::Delivery;
 pub use depth::DEPTH_MAX;
 pub use domain::{Domain, Mapping, Profile, RouteTls};
@@ -48,7 +50,7 @@ pub use stream::{StreamName, StreamNameError};
 pub use time::TimeServer;
 pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 
-pub use user_lookup::{LookupName, UserLookup};
+pub use user_lookup::{EntraId, Guid, LookupName, Method, UserLookup};
 pub use verification_server::VerificationServer;
 
 use std::collections::HashMap;

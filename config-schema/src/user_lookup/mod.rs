@@ -1,5 +1,7 @@
 //! `[[user-lookup]]`: named connectors to directories and login services, a file for each method.
 
+pub mod entra_id;
+mod guid;
 pub mod ldap;
 
 use std::{collections::HashMap, fmt, str::FromStr};
@@ -13,6 +15,9 @@ use crate::{
     realm::{BASE, RealmName},
     secret::Sealing,
 };
+
+pub use entra_id::EntraId;
+pub use guid::{Guid, GuidError};
 
 /// User lookups in all.
 pub const USER_LOOKUPS_MAX: usize = 256;
@@ -83,16 +88,19 @@ pub enum Method {
     Local,
     /// A directory that is asked by LDAP.
     Ldap(Box<ldap::Ldap>),
+    /// A tenant of Microsoft 365.
+    EntraId(EntraId),
 }
 
 impl Method {
     /// The words of `method`, in the order of the variants.
-    const WORDS: [&'static str; 2] = ["local", "ldap"];
+    const WORDS: [&'static str; 3] = ["local", "ldap", "entra-id"];
 
     fn word(&self) -> &'static str {
         match self {
             Method::Local => "local",
             Method::Ldap(_) => "ldap",
+            Method::EntraId(_) => "entra-id",
         }
     }
 
@@ -100,7 +108,7 @@ impl Method {
     pub fn can_stream(&self) -> bool {
         match self {
             Method::Local => false,
-            Method::Ldap(_) => true,
+            Method::Ldap(_) | Method::EntraId(_) => true,
         }
     }
 
@@ -108,6 +116,7 @@ impl Method {
     pub fn can_authenticate(&self) -> bool {
         match self {
             Method::Local | Method::Ldap(_) => true,
+            Method::EntraId(_) => false,
         }
     }
 
@@ -120,6 +129,7 @@ impl Method {
         match word {
             "local" => Some(Method::Local),
             "ldap" => ldap::Ldap::read(section, around, notes).map(|ldap| Method::Ldap(Box::new(ldap))),
+            "entra-id" => EntraId::read(section, notes).map(Method::EntraId),
             _ => {
                 let place = section.place_of("method", "name");
                 let expected = Method::WORDS.map(|word| format!("\"{word}\"")).join(" or ");
@@ -133,6 +143,7 @@ impl Method {
         match self {
             Method::Local => {}
             Method::Ldap(ldap) => ldap.write(table, sealing),
+            Method::EntraId(entra) => entra.write(table, sealing),
         }
     }
 }
