@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod check;
 pub mod decision;
 pub mod mapping;
 pub mod reply;
