@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    fn from_now(mut self, seconds: u64, reply: &'static str) -> World {
+    fn and_after(mut self, seconds: u64, reply: &'static str) -> World {
         self.replies.insert(self.now + seconds, reply);
         self
     }
@@ -166,12 +166,12 @@ fn each_rule_that_is_ours_to_mend_has_its_own_remedy() {
 
 #[test]
 fn an_accept_all_server_is_found_out_although_it_greylists_first() {
-    let mut world = World::new("450 4.7.1 greylisted", State::default()).from_now(300, "250 ok");
+    let mut world = World::new("450 4.7.1 greylisted", State::default()).and_after(300, "250 ok");
     world.handle(Input::Changed);
     assert_eq!(world.reason(), Reason::AcceptsAll { by: Acceptor::Server });
     let addresses: std::collections::BTreeSet<_> = world.asked.iter().map(|(_, address)| address).collect();
     assert_eq!(addresses.len(), ADDRESSES, "the same addresses again");
-    let mut silent = World::new("", State::default()).from_now(3_000, "250 ok");
+    let mut silent = World::new("", State::default()).and_after(3_000, "250 ok");
     silent.handle(Input::Changed);
     assert_eq!(silent.reason(), Reason::AcceptsAll { by: Acceptor::Server });
 }
@@ -212,7 +212,7 @@ fn a_validated_domain_is_downgraded_by_a_second_look_only() {
     assert_eq!(world.reason(), Reason::AcceptsAll { by: Acceptor::Server });
     assert_eq!(world.asked.len(), ADDRESSES + 1);
     assert!(!world.check.state().validated && world.check.state().doubt.is_none());
-    let mut lapse = World::new("250 ok", validated()).from_now(CONFIRM, UNKNOWN);
+    let mut lapse = World::new("250 ok", validated()).and_after(CONFIRM, UNKNOWN);
     lapse.handle(Input::Requested);
     lapse.finish();
     lapse.now = lapse.wake;
@@ -287,15 +287,14 @@ fn the_state_survives_and_fits_a_record() {
     let state = world.finish();
     let bytes = postcard::to_allocvec(state).unwrap();
     assert_eq!(postcard::from_bytes::<State>(&bytes).as_ref(), Ok(state));
-    let longest =
-        Exchange { at: u64::MAX, address: "a".repeat(320).into(), said: "\u{10ffff}".repeat(REPLY).into() };
-    let finding =
-        Finding { at: u64::MAX, reason: Reason::Unreachable, dialogue: vec![longest; EXCHANGES_MAX] };
-    let state = State { finding: Some(finding), ..State::default() };
-    assert!(postcard::to_allocvec(&state).unwrap().len() < 64_000);
+    let domain = ["a", "b", "c", "d"].map(|label| label.repeat(50)).join(".");
+    let address = Address::parse(&format!("{}@{domain}.example", "a".repeat(64))).unwrap();
+    let longest = Exchange::new(u64::MAX, &address, &"\u{10ffff}".repeat(verification::REPLY_MAX));
+    let dialogue = vec![longest; EXCHANGES_MAX];
+    let finding = Some(Finding { at: u64::MAX, reason: Reason::Unreachable, dialogue });
+    let state = State { doubt: finding.clone(), finding, validated: true, next: u64::MAX };
+    assert!(postcard::to_allocvec(&state).unwrap().len() < 30_000);
 }
-
-const REPLY: usize = verification::REPLY_MAX;
 
 proptest! {
     #[test]
@@ -319,7 +318,7 @@ proptest! {
         let words = [UNKNOWN, "250 ok", BANNED, "450 later", ""];
         let mut world = World::new("250 ok", State::default());
         for (at, word) in replies {
-            world = world.from_now(at, words[word]);
+            world = world.and_after(at, words[word]);
         }
         for (wait, input) in inputs {
             world.now += wait;
