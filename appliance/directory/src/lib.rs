@@ -6,5 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod decision;
+pub mod mapping;
 pub mod reply;
 pub mod verification;
