@@ -83,6 +83,7 @@ impl Bench {
             received_at: now,
             deliveries: vec![delivery],
             events: vec![],
+            streams: Vec::new(),
         };
         let id = writer.commit(message).await.unwrap().id;
         self.appliance.queued.notify_one();
