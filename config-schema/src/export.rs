@@ -102,6 +102,7 @@ fn network(network: &Network) -> Table {
         }
     }
     texts(&mut table, "dns", &network.dns);
+    unless(&mut table, "dns-validates", &network.dns_validates, &false, |validates| (*validates).into());
     table
 }
 

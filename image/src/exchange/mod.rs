@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::{Doing, Error, Result};
@@ -30,6 +31,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub struct Exchange {
     address: SocketAddr,
+    certificate: CertificateDer<'static>,
     received: Mutex<Receiver<Received>>,
     stopping: Arc<AtomicBool>,
 }
@@ -40,19 +42,24 @@ impl Exchange {
     /// # Errors
     /// When the address is taken, or no certificate can be made.
     pub fn listen(address: SocketAddr, tenant: Tenant) -> Result<Self> {
-        let tls = tls::config().map_err(|error| Error::Certificate(error.to_string()))?;
+        let (tls, certificate) = tls::config().map_err(|error| Error::Certificate(error.to_string()))?;
         let listener = TcpListener::bind(address).doing(|| format!("the next hop: listen on {address}"))?;
         let address = listener.local_addr().doing(|| "the next hop: read the address")?;
         let (sender, received) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let accepting = Accepting { tenant: Arc::new(tenant), tls, sender, stopping: Arc::clone(&stopping) };
         thread::spawn(move || accepting.run(&listener));
-        Ok(Exchange { address, received: Mutex::new(received), stopping })
+        Ok(Exchange { address, certificate, received: Mutex::new(received), stopping })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it shows in the handshake.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
     }
 
     /// The next message that was answered with 250; `None` when none came within `wait`.

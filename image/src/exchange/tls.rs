@@ -8,8 +8,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 
-/// A configuration with a certificate made for this run.
-pub(super) fn config() -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + Send + Sync>> {
+/// A configuration with a certificate made for this run, and that certificate.
+pub(super) fn config()
+-> Result<(Arc<ServerConfig>, CertificateDer<'static>), Box<dyn std::error::Error + Send + Sync>> {
     let provider = crypto::aws_lc_rs::default_provider();
     let made = rcgen::generate_simple_self_signed([super::session::HOST.to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
@@ -18,7 +19,7 @@ pub(super) fn config() -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + 
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(any)
         .with_single_cert(vec![made.cert.der().clone()], key)?;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), made.cert.into()))
 }
 
 /// Takes every certificate whose key the client has. Which connector it matches is not this check's affair.
