@@ -130,7 +130,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
     keep_time(&appliance, &network, &resolver, &status);
     let delivery = Arc::new(delivery::start(appliance.clone(), Arc::new(network.clone()), resolver));
     if let Some(socket) = io.admin {
-        let live = admin::Live::new(&appliance, &listener, addresses.clone(), config, &status);
+        let live = admin::Live::new(&appliance, &listener, &delivery, addresses.clone(), config, &status);
         admin::start(socket, live)?;
     }
     let own = tokio::spawn(follow_addresses(addresses, delivery.clone(), status.clone()));

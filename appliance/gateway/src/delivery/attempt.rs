@@ -446,9 +446,18 @@ fn events(
         }
     };
     let mut events: Vec<Event> = groups.into_iter().map(one).collect();
-    for (action, indices) in &conclusion.notices {
-        let event = shared.appliance.events.event(Kind::NoticeSent).delivery(delivery.id);
-        events.push(event.field("action", notice::name(*action)).field("recipients", indices.len()));
-    }
+    events.extend(notice_events(shared, delivery.id, conclusion));
     events.into_iter().map(crate::event::escaped).collect()
+}
+
+/// One event for each notice.
+pub(super) fn notice_events(
+    shared: &Shared,
+    id: DeliveryId,
+    conclusion: &Conclusion,
+) -> impl Iterator<Item = Event> {
+    conclusion.notices.iter().map(move |(action, indices)| {
+        let event = shared.appliance.events.event(Kind::NoticeSent).delivery(id);
+        event.field("action", notice::name(*action)).field("recipients", indices.len())
+    })
 }
