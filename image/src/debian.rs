@@ -30,8 +30,8 @@ pub const QEMU: &[&str] = &["qemu-system-x86", "ovmf", "seabios", "util-linux"];
 /// What converting the image needs.
 pub const FORMATS: &[&str] = &["qemu-utils"];
 
-/// The peers that the tests talk to.
-pub const PEERS: &[&str] = &["swaks", "libnet-ssleay-perl"];
+/// The peers that the tests talk to; `ldnsutils` signs the zones that `unbound` validates.
+pub const PEERS: &[&str] = &["swaks", "libnet-ssleay-perl", "unbound", "ldnsutils"];
 
 /// Debian's package of the kernel's source. Its version is an input of the cache key.
 pub const KERNEL_SOURCE: &str = "linux-source-6.12";
