@@ -1,41 +1,14 @@
 //! Real mail from swaks to a next hop.
 
-use std::process::Output;
-
 use crate::{
-    lab::{self, HOST, Lab},
+    configuration::configuration,
+    lab::{self, Lab, text},
     next_hop::NextHop,
 };
 
-/// A configuration with one domain, routed to the peers' end of the link.
-fn configuration(port: u16) -> String {
-    format!(
-        r#"version = 1
-
-[network]
-hostname = "mx.example.com"
-address = ["10.77.0.2/24"]
-gateway = ["{HOST}"]
-dns = ["{HOST}"]
-
-[[realm]]
-name = "example"
-
-[[domain]]
-name = "example.com"
-realm = "example"
-route = ["[{HOST}]:{port}"]
-"#
-    )
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 #[test]
 fn a_message_goes_through_and_carries_the_true_client_address() {
-    if !lab::available() {
+    if !lab::available(&["swaks"]) {
         return;
     }
     let lab = Lab::new();
@@ -55,7 +28,7 @@ fn a_message_goes_through_and_carries_the_true_client_address() {
 
 #[test]
 fn a_recipient_in_a_foreign_domain_is_refused() {
-    if !lab::available() {
+    if !lab::available(&["swaks"]) {
         return;
     }
     let lab = Lab::new();
@@ -69,7 +42,7 @@ fn a_recipient_in_a_foreign_domain_is_refused() {
 
 #[test]
 fn what_was_accepted_survives_a_cut_while_the_next_hop_is_away() {
-    if !lab::available() {
+    if !lab::available(&["swaks"]) {
         return;
     }
     let lab = Lab::new();
