@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod check;
 pub mod decision;
+pub mod ldap;
 pub mod mapping;
 pub mod reply;
 pub mod verification;
