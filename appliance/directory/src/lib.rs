@@ -6,3 +6,5 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod graph;
+pub mod http;
