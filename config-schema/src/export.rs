@@ -9,7 +9,7 @@ use crate::{
     route,
     secret::{SealError, Sealing, SecretMode},
     setting::SettingValue,
-    user_lookup,
+    user, user_lookup,
     verification_server::EVERY,
     words::Words,
 };
@@ -52,6 +52,8 @@ impl Config {
         put(&mut document, "time", time);
         let administrators = self.administrators.iter().map(|who| administrator(who, &mut sealing));
         put_all(&mut document, "administrator", administrators);
+        let users = self.users.iter().map(|user| user::write(user, &mut sealing));
+        put_all(&mut document, "user", users);
         sealing.finish()?;
         Ok(document)
     }

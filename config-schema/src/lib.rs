@@ -19,6 +19,7 @@ pub mod limits;
 mod mistake;
 pub mod name;
 pub mod network;
+pub mod password;
 mod reader;
 pub mod realm;
 pub mod route;
@@ -28,6 +29,7 @@ pub mod setting;
 pub mod stream;
 pub mod time;
 pub mod tls;
+pub mod user;
 pub mod user_lookup;
 pub mod value;
 pub mod verification_server;
@@ -44,12 +46,13 @@ pub use mistake::{Mistake, Mistakes};
 pub use network::{Addressing, Network};
 pub use realm::{Realm, RealmName, Resolved};
 pub use route::{Route, RouteHost};
-pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources};
+pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources, TotpSecret};
 pub use setting::{Setting, SettingValue};
 pub use stream::{StreamName, StreamNameError};
 pub use time::TimeServer;
 pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 
+pub use user::{Role, User, UserName};
 pub use user_lookup::{EntraId, Guid, LookupName, Method, UserLookup};
 pub use verification_server::VerificationServer;
 
@@ -92,6 +95,8 @@ pub struct Config {
     pub tls: Tls,
     /// Who may log in and change everything.
     pub administrators: Vec<Administrator>,
+    /// Who else may log in, each name once.
+    pub users: Vec<User>,
 }
 
 impl Config {
@@ -144,6 +149,7 @@ impl Config {
             root.section("time", notes).map(|section| time::read(section, notes)).unwrap_or_default();
         let tls = root.section("tls", notes).map(|section| Tls::read(section, notes)).unwrap_or_default();
         let administrators = administrator::read(root.sections("administrator", notes), notes);
+        let users = user::read(root.sections("user", notes), &around, &administrators, notes);
         root.finish(notes);
         Some(Config {
             network: network?,
@@ -158,12 +164,18 @@ impl Config {
             time_servers,
             tls,
             administrators,
+            users,
         })
     }
 
     /// The domain of this exact name.
     pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
         self.domains.iter().find(|domain| domain.name == *name)
+    }
+
+    /// The user of this name.
+    pub fn user(&self, name: &UserName) -> Option<&User> {
+        self.users.iter().find(|user| user.name == *name)
     }
 
     /// The host that is asked whether a recipient in this domain exists: its own, or else the one for all.

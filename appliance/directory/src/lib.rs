@@ -6,5 +6,9 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod decision;
 pub mod graph;
 pub mod http;
+pub mod mapping;
+pub mod reply;
+pub mod verification;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use toml_edit::{Table, value};
 
-use super::Guid;
+use super::{Guid, microsoft::Cloud};
 use crate::{
     bounded::Bounded,
     date::Date,
@@ -23,8 +23,6 @@ pub const SYNC_EVERY: Period = Period::from_secs(10 * 60);
 const SYNC_RANGE: (Period, Period) = (Period::from_secs(60), Period::from_secs(24 * 60 * 60));
 /// Longest client secret, in bytes; Entra ID makes them of 40 characters.
 const SECRET_MAX: usize = 1024;
-/// Authorities that stand for no tenant: with them, anyone's application would be asked.
-const NO_TENANT: [&str; 3] = ["common", "organizations", "consumers"];
 
 /// A tenant, and as whom it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,39 +67,12 @@ pub enum Hosts {
     },
 }
 
-/// Microsoft's clouds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Cloud {
-    /// The public one, and GCC.
-    #[default]
-    Worldwide,
-    /// GCC High.
-    UsGovernmentHigh,
-    /// The Department of Defense's.
-    UsGovernmentDod,
-    /// 21Vianet's.
-    China,
-}
-
-impl Words for Cloud {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("worldwide", Cloud::Worldwide),
-        ("us-government-high", Cloud::UsGovernmentHigh),
-        ("us-government-dod", Cloud::UsGovernmentDod),
-        ("china", Cloud::China),
-    ];
-}
-
 impl Hosts {
     /// The host that gives out tokens.
     pub fn login(&self) -> WebHost {
         match self {
             Hosts::Own { login, .. } => login.clone(),
-            Hosts::Cloud(Cloud::Worldwide) => WebHost::of("login.microsoftonline.com"),
-            Hosts::Cloud(Cloud::UsGovernmentHigh | Cloud::UsGovernmentDod) => {
-                WebHost::of("login.microsoftonline.us")
-            }
-            Hosts::Cloud(Cloud::China) => WebHost::of("login.chinacloudapi.cn"),
+            Hosts::Cloud(cloud) => WebHost::of(cloud.login_host()),
         }
     }
 
@@ -211,18 +182,7 @@ fn missing(section: &Section<'_>, key: &str, expected: &str, notes: &mut Notes<'
 
 fn guid(section: &mut Section<'_>, key: &'static str, expected: &str, notes: &mut Notes<'_>) -> Option<Guid> {
     missing(section, key, expected, notes);
-    let found = section.string(key, notes)?;
-    let given = &found.value;
-    let why = if NO_TENANT.contains(&given.to_ascii_lowercase().as_str()) {
-        format!("`{given}` stands for any tenant, expected {expected}")
-    } else {
-        match given.parse() {
-            Ok(guid) => return Some(guid),
-            Err(why) => format!("`{given}`: {why}"),
-        }
-    };
-    notes.note(found.place.span, &found.place.path, why);
-    None
+    section.parsed::<Guid>(key, notes).map(|found| found.value)
 }
 
 impl Credential {
@@ -334,7 +294,7 @@ method = "entra-id"
         for (cloud, login, graph) in [
             ("us-government-high", "login.microsoftonline.us", "graph.microsoft.us"),
             ("us-government-dod", "login.microsoftonline.us", "dod-graph.microsoft.us"),
-            ("china", "login.chinacloudapi.cn", "microsoftgraph.chinacloudapi.cn"),
+            ("china", "login.partner.microsoftonline.cn", "microsoftgraph.chinacloudapi.cn"),
         ] {
             let entra = read(&format!("{IDS}{SECRET}cloud = \"{cloud}\"\n"));
             assert_eq!(
@@ -356,11 +316,11 @@ method = "entra-id"
             (IDS.to_owned(), "secret: missing, expected it, or `certificate` and `key`"),
             (
                 format!("{IDS}{SECRET}").replace("2f1d6c0e-8d3a-4b0f-9c55-0a1b2c3d4e5f", "common"),
-                "`common` stands for any tenant",
+                "tenant: `common`: stands for any tenant",
             ),
             (
                 format!("{IDS}{SECRET}").replace("2f1d6c0e-8d3a-4b0f-9c55-0a1b2c3d4e5f", "organizations"),
-                "`organizations` stands for any tenant",
+                "tenant: `organizations`: stands for any tenant",
             ),
             (
                 format!("{IDS}{SECRET}").replace("7a9c3b52-", ""),

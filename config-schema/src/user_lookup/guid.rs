@@ -8,8 +8,17 @@ pub struct Guid(u128);
 
 /// A text that is no GUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a GUID, expected such as \"2f1d6c0e-8d3a-4b0f-9c55-0a1b2c3d4e5f\"")]
-pub struct GuidError;
+pub enum GuidError {
+    /// Not of its form.
+    #[error("not a GUID, expected such as \"2f1d6c0e-8d3a-4b0f-9c55-0a1b2c3d4e5f\"")]
+    Form,
+    /// A word by which Microsoft lets people and programs of any tenant in.
+    #[error("stands for any tenant, expected the GUID of your own")]
+    AnyTenant,
+}
+
+/// Authorities that stand for no tenant.
+const NO_TENANT: [&str; 3] = ["common", "organizations", "consumers"];
 
 /// Where the hyphens stand (RFC 9562 §4).
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
@@ -29,18 +38,21 @@ impl Guid {
 impl FromStr for Guid {
     type Err = GuidError;
     fn from_str(text: &str) -> Result<Guid, GuidError> {
+        if NO_TENANT.contains(&text.to_ascii_lowercase().as_str()) {
+            return Err(GuidError::AnyTenant);
+        }
         if text.len() != 36 {
-            return Err(GuidError);
+            return Err(GuidError::Form);
         }
         let mut bits = 0;
         for (at, c) in text.chars().enumerate() {
             if HYPHENS.contains(&at) {
                 if c != '-' {
-                    return Err(GuidError);
+                    return Err(GuidError::Form);
                 }
                 continue;
             }
-            bits = bits << 4 | u128::from(c.to_digit(16).ok_or(GuidError)?);
+            bits = bits << 4 | u128::from(c.to_digit(16).ok_or(GuidError::Form)?);
         }
         Ok(Guid(bits))
     }
@@ -69,10 +81,9 @@ mod tests {
         let guid: Guid = text.parse().unwrap();
         assert_eq!(guid.to_string(), text.to_ascii_lowercase());
         assert_eq!(Guid::from_bytes(guid.to_bytes()), guid);
-        for text in
-            ["", "common", "2f1d6c0e8d3a4b0f9c550a1b2c3d4e5f", "2f1d6c0e-8d3a-4b0f-9c55-0a1b2c3d4e5g", "ä"]
-        {
-            assert_eq!(text.parse::<Guid>(), Err(GuidError), "{text}");
+        assert_eq!("Common".parse::<Guid>(), Err(GuidError::AnyTenant));
+        for text in ["", "2f1d6c0e8d3a4b0f9c550a1b2c3d4e5f", "2f1d6c0e-8d3a-4b0f-9c55-0a1b2c3d4e5g", "ä"] {
+            assert_eq!(text.parse::<Guid>(), Err(GuidError::Form), "{text}");
         }
     }
 }
