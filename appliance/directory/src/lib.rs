@@ -8,6 +8,8 @@
 pub mod answer;
 pub mod check;
 pub mod decision;
+pub mod graph;
+pub mod http;
 pub mod ldap;
 pub mod mapping;
 pub mod reply;
