@@ -7,6 +7,7 @@
 pub mod administrator;
 mod bounded;
 pub mod command;
+mod date;
 pub mod delivery;
 mod depth;
 pub mod domain;
@@ -35,6 +36,7 @@ pub mod verification_server;
 mod words;
 
 pub use administrator::Administrator;
+pub use date::{Date, DateError};
 pub use delivery::Delivery;
 pub use depth::DEPTH_MAX;
 pub use domain::{Domain, Mapping, Profile, RouteTls};
@@ -51,7 +53,7 @@ pub use time::TimeServer;
 pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 
 pub use user::{Role, User, UserName};
-pub use user_lookup::{LookupName, UserLookup};
+pub use user_lookup::{EntraId, Guid, LookupName, Method, UserLookup};
 pub use verification_server::VerificationServer;
 
 use std::collections::HashMap;

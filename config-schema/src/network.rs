@@ -42,6 +42,15 @@ pub enum Addressing {
 }
 
 impl Network {
+    /// Our addresses, as far as they are written down.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let written = match &self.addressing {
+            Addressing::Static { addresses, .. } => addresses.as_slice(),
+            Addressing::Dhcp => &[],
+        };
+        written.iter().map(IpNet::addr)
+    }
+
     pub(crate) fn read(mut section: Section<'_>, notes: &mut Notes<'_>) -> Option<Network> {
         let hostname = section.domain_name("hostname", notes);
         if !section.has("hostname") {

@@ -10,7 +10,7 @@ use toml_edit::Table;
 
 use crate::{
     Config, DEPTH_MAX, Delivery, Limits, SecretSources, TcpLimits, VERSION, bounded::Key, mistake::Notes,
-    reader::Section,
+    reader::Section, user_lookup::ldap::LdapPace,
 };
 
 /// The JSON Schema (draft 2020-12) of this version's file, with its `$id`.
@@ -25,6 +25,7 @@ pub(crate) fn schema() -> Json {
         ("/properties/limits", Limits::KEYS),
         ("/properties/limits/properties/tcp", TcpLimits::KEYS),
         ("/properties/delivery", Delivery::KEYS),
+        ("/properties/user-lookup/items", LdapPace::KEYS),
     ] {
         for key in keys {
             if let Some(property) = schema.pointer_mut(&format!("{path}/properties/{}", key.name)) {

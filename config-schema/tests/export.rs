@@ -4,8 +4,14 @@ use config_schema::{Config, Secret, SecretMode, SecretSources};
 
 const GOLDEN: &str = include_str!("golden/v1.toml");
 /// What stands in each secret of the golden file, and nowhere else.
-const SECRETS: [&str; 4] =
-    ["$argon2id$v=19$m=19456", "PRIVATE KEY", "the application's secret", "GEZDGNBVGY3TQOJQ"];
+const SECRETS: [&str; 6] = [
+    "$argon2id$v=19$m=19456",
+    "PRIVATE KEY",
+    "the application's secret",
+    "GEZDGNBVGY3TQOJQ",
+    "directory password",
+    "client~secret~8",
+];
 
 fn assert_no_secret(text: &str) {
     for secret in SECRETS {
@@ -38,7 +44,7 @@ fn a_sealed_export_shows_no_secret_and_opens_by_its_passphrase_only() {
     assert_eq!(open(&passphrase).unwrap(), golden());
     assert!(open(&Secret::new("incorrect horse")).is_err());
     let mistakes = Config::parse("export", &text).unwrap_err();
-    assert_eq!(mistakes.iter().count(), 7, "{mistakes}");
+    assert_eq!(mistakes.iter().count(), 10, "{mistakes}");
 }
 
 #[test]
@@ -50,8 +56,11 @@ fn an_export_without_secrets_says_where_each_is_missing() {
     assert_eq!(
         paths,
         [
-            "user-lookup[2].secret",
-            "user-lookup[3].key",
+            "user-lookup[0].bind-password",
+            "user-lookup[1].secret",
+            "user-lookup[2].key",
+            "user-lookup[5].secret",
+            "user-lookup[6].key",
             "tls.key",
             "administrator[0].password-hash",
             "administrator[1].password-hash",

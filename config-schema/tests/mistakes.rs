@@ -356,7 +356,7 @@ fn in_lookups_by_openid_connect() {
                 ids.replace("8a7c0d3e-4b1f-4f0a-9d2b-0c5e6f7a8b9c", "common")
             ),
             vec![
-                "f:9:10: user-lookup[0].tenant: `common`: lets people of any tenant in, expected the identifier of your own tenant",
+                "f:9:10: user-lookup[0].tenant: `common`: stands for any tenant, expected the GUID of your own",
             ],
         ),
         (

@@ -7,3 +7,5 @@
 
 pub mod answer;
 pub mod login;
+pub mod reply;
+pub mod verification;

@@ -20,6 +20,8 @@ pub struct Usage {
     pub queue_bytes: u64,
     pub log_bytes: u64,
     pub audit_bytes: u64,
+    /// Records, directory copies, streams, counts and valid recipients.
+    pub table_bytes: u64,
     /// Bytes of the disk that the database has taken so far; it gives back and takes again by itself.
     pub extent: u64,
 }
@@ -41,7 +43,7 @@ const ALLOCATOR_PART: u64 = 512;
 
 /// Above this a value has pages of its own, of which the number is a power of two.
 const SHARED_PAGE_MAX: u64 = PAGE / 2;
-/// What redb adds to a value, and our longest key.
+/// What redb adds to a value, and a key of numbers; a longer key is counted with the value.
 const ROW_OVERHEAD: u64 = 40;
 
 /// Bytes of disk that a delivery will want while it waits: replies are kept with it. They are counted from the
@@ -79,6 +81,7 @@ impl Space {
             + state.value_bytes
             + state.log.bytes
             + state.audit.bytes
+            + state.tallies.bytes()
     }
 
     pub(crate) fn free(&self, state: &State) -> u64 {
@@ -130,6 +133,7 @@ impl Space {
             queue_bytes: state.queue_bytes,
             log_bytes: state.log.bytes,
             audit_bytes: state.audit.bytes,
+            table_bytes: state.tallies.bytes(),
             extent,
         }
     }

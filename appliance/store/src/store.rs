@@ -12,6 +12,7 @@ use std::{
 use crate::{
     DeliveryId, Disk, Health, Limits, MessageId, Pending, StoreError, Timestamp, Usage,
     configuration::{self, Configuration, NewConfiguration, Value},
+    directory::{self, DirectoryChange},
     engine::Engine,
     failure::Failure,
     log::{Event, Page, Query, ring, search::search},
@@ -21,6 +22,8 @@ use crate::{
         enqueue::{Parcel, enqueue},
         read,
     },
+    record::{self, RecordKind},
+    scan::Scan,
     spool::{self, Body, SpoolWriter, Stored},
     tables::{AUDIT, LOG, MESSAGES, Transaction, decode},
     writer::{Purpose, Writer},
@@ -273,6 +276,74 @@ impl Store {
         self.write(Purpose::Update, 0, move |transaction| {
             configuration::set_value(transaction, value, bytes.as_deref())
         })
+    }
+}
+
+/// Records.
+impl Store {
+    pub fn record_of(&self, kind: RecordKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        record::get(self.engine(), kind, key)
+    }
+
+    /// Every record of a kind, by key.
+    pub fn records(&self, kind: RecordKind) -> Scan<(Box<str>, Vec<u8>)> {
+        record::all(self.engine().clone(), kind)
+    }
+
+    /// Puts records or, by `None`, removes them, all or nothing; of equal keys the last one holds.
+    pub fn put_records(&self, kind: RecordKind, records: Vec<(Box<str>, Option<Vec<u8>>)>) -> Pending<()> {
+        let limits = &self.engine().limits;
+        let most = kind.most(limits);
+        let bytes = records.iter().flat_map(|(_, value)| value).map(Vec::len).sum();
+        match record::check(records, limits) {
+            Ok(records) => self.write(Purpose::Update, bytes, move |transaction| {
+                record::put(transaction, kind, &records, most)
+            }),
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+}
+
+/// Directory copies.
+impl Store {
+    /// Where the copy of a user lookup's directory stands, as the last change said.
+    pub fn directory_state(&self, lookup: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        directory::state(self.engine(), lookup)
+    }
+
+    /// The objects of one generation, by key.
+    pub fn directory_objects(&self, lookup: &str, generation: u32) -> Scan<(Box<[u8]>, Vec<u8>)> {
+        directory::objects(self.engine().clone(), lookup, generation)
+    }
+
+    /// Each user lookup's generations that have an object.
+    pub fn directory_generations(&self) -> Result<Vec<(Box<str>, u32)>, StoreError> {
+        directory::generations(self.engine())
+    }
+
+    /// Changes a copy, all or nothing.
+    pub fn change_directory(&self, change: DirectoryChange) -> Pending<()> {
+        let bytes = change.bytes();
+        match change.check(&self.engine().limits) {
+            Ok(change) => {
+                self.write(Purpose::Update, bytes, move |transaction| directory::apply(transaction, &change))
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    /// Removes the next [`crate::DROP_STEP`] objects of a generation. Whether any are left: call it again.
+    pub fn directory_drop(&self, lookup: &str, generation: u32) -> Pending<bool> {
+        let lookup = Box::<str>::from(lookup);
+        self.write(Purpose::Update, 0, move |transaction| {
+            directory::drop_generation(transaction, &lookup, generation)
+        })
+    }
+
+    /// Forgets where a copy stands, of a user lookup that is no more.
+    pub fn forget_directory_state(&self, lookup: &str) -> Pending<()> {
+        let lookup = Box::<str>::from(lookup);
+        self.write(Purpose::Update, 0, move |transaction| directory::forget_state(transaction, &lookup))
     }
 }
 

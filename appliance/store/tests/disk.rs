@@ -3,10 +3,15 @@
 
 mod world;
 
-use std::{fs::File, io::Write, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use store::{
-    Disk, FileDisk, Limits, NewConfiguration, PartitionDisk, Resource, Store, StoreError, Value,
+    Disk, FileDisk, Limits, NewConfiguration, PartitionDisk, RecordKind, Resource, Store, StoreError, Value,
     log::{Event, Query},
     message::{Notice, RecipientState},
     testing::{Fault, MemoryDisk, Operation, Random},
@@ -225,7 +230,10 @@ fn the_nth_error_of_the_disk_is_answered_and_survived() {
     }
 }
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version-1.runs");
+/// The golden file of a version.
+fn golden(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/version-{version}.runs"))
+}
 
 /// What the golden file holds. To make one for a new version: `GOLDEN_WRITE=1 cargo test -p store golden`.
 fn write_golden(path: &Path) {
@@ -241,6 +249,7 @@ fn write_golden(path: &Path) {
         NewConfiguration { text: "version = 1\n".into(), from_file: true, at: at(0), by: "file".into() };
     store.set_configuration(new, Event::new(at(0), "configuration.set")).wait().unwrap();
     store.set_value(Value::EntropySeed, Some(vec![9; 32])).wait().unwrap();
+    store.put_records(RecordKind::Login, vec![("ann".into(), Some(vec![1, 2]))]).wait().unwrap();
     store.close();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, runs(&disk.content())).unwrap();
@@ -251,18 +260,13 @@ fn golden_hold() -> store::queue::Hold {
     store::queue::Hold { reason, since: at(1), text: "wait".into() }
 }
 
-#[test]
-fn the_golden_file_of_version_1_still_opens() {
-    if std::env::var_os("GOLDEN_WRITE").is_some() {
-        write_golden(Path::new(GOLDEN));
-    }
-    let content = from_runs(&std::fs::read(GOLDEN).unwrap());
-    let store = open(&Arc::new(MemoryDisk::with_content(content)));
+/// What every version holds.
+fn check_golden(store: &Store) {
     let deliveries: Vec<_> = store.deliveries().map(Result::unwrap).collect();
     assert_eq!(deliveries.len(), 2);
     assert_eq!(deliveries[0].recipients[0].state, RecipientState::Deferred(reply(451)));
     assert_eq!(deliveries[1].hold, Some(golden_hold()));
-    assert_eq!(read_body(&store, deliveries[0].id.message).unwrap(), vec![b'm'; 70_000]);
+    assert_eq!(read_body(store, deliveries[0].id.message).unwrap(), vec![b'm'; 70_000]);
     let expected = new_message(vec![]);
     let message = store.message(deliveries[0].id.message).unwrap();
     assert_eq!((message.envelope, message.source), (expected.envelope, expected.source));
@@ -270,7 +274,36 @@ fn the_golden_file_of_version_1_still_opens() {
     assert_eq!(store.value(Value::EntropySeed).unwrap(), Some(vec![9; 32]));
     assert_eq!(store.events(&Query::default()).unwrap().events[0].1.kind, "smtp.accepted");
     assert_eq!(store.audits(&Query::default()).unwrap().events.len(), 1);
-    assert!(receive(&store, b"text", new_message(vec![delivery("a", &["x"])])).is_ok());
+    assert_eq!(store.usage().messages, 1);
+    assert!(receive(store, b"text", new_message(vec![delivery("a", &["x"])])).is_ok());
+}
+
+#[test]
+fn the_golden_file_of_version_1_still_opens() {
+    let content = from_runs(&std::fs::read(golden(1)).unwrap());
+    let disk = Arc::new(MemoryDisk::with_content(content));
+    let store = open(&disk);
+    check_golden(&store);
+    // What came with version 2 is there, empty.
+    assert_eq!(store.usage().table_bytes, 0);
+    assert!(store.records(RecordKind::Login).next().is_none());
+    store.put_records(RecordKind::Login, vec![("ann".into(), Some(vec![1]))]).wait().unwrap();
+    store.close();
+    let store = open(&disk);
+    assert_eq!(store.record_of(RecordKind::Login, "ann"), Ok(Some(vec![1])));
+    assert_eq!(store.usage().messages, 2);
+}
+
+#[test]
+fn the_golden_file_of_version_2_still_opens() {
+    if std::env::var_os("GOLDEN_WRITE").is_some() {
+        write_golden(&golden(2));
+    }
+    let content = from_runs(&std::fs::read(golden(2)).unwrap());
+    let store = open(&Arc::new(MemoryDisk::with_content(content)));
+    check_golden(&store);
+    assert_eq!(store.record_of(RecordKind::Login, "ann"), Ok(Some(vec![1, 2])));
+    assert!(store.usage().table_bytes > 0);
 }
 
 /// Runs of equal bytes as (length, byte), the rest as it is: small in a repository without a compressor.

@@ -77,7 +77,7 @@ impl Identity {
     }
 }
 
-fn certificates(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Pem> {
+pub(crate) fn certificates(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Pem> {
     let result = match &found.value {
         Text::Unopened => Ok(Pem::unopened()),
         Text::Given(text) => Pem::certificates(text.expose()),
@@ -85,7 +85,7 @@ fn certificates(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Pem> {
     result.map_err(|why| note(&found, why, "certificates in PEM", notes)).ok()
 }
 
-fn private_key(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Secret> {
+pub(crate) fn private_key(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Secret> {
     let result = match &found.value {
         Text::Unopened => Ok(Secret::new("")),
         Text::Given(text) => pem::check_key(text.expose()).map(|()| text.clone()),

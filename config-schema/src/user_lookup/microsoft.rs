@@ -1,6 +1,4 @@
-//! What lookups in Entra ID have in common: identifiers, and the clouds that Microsoft runs.
-
-use std::{fmt, str::FromStr};
+//! What lookups in Entra ID have in common: the clouds that Microsoft runs.
 
 use toml_edit::{Table, value};
 
@@ -12,49 +10,6 @@ use crate::{
     words::Words,
 };
 
-/// The identifier of a tenant or of an application, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Guid(Box<str>);
-
-/// A text that is no [`Guid`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum GuidError {
-    /// Not of its form.
-    #[error("not an identifier, expected such as \"8a7c0d3e-4b1f-4f0a-9d2b-0c5e6f7a8b9c\"")]
-    Form,
-    /// A word by which Microsoft lets people of any tenant sign in.
-    #[error("lets people of any tenant in, expected the identifier of your own tenant")]
-    AnyTenant,
-}
-
-impl Guid {
-    /// The identifier in lower case, with its hyphens.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Guid {
-    type Err = GuidError;
-    fn from_str(text: &str) -> Result<Guid, GuidError> {
-        if ["common", "organizations", "consumers"].contains(&text.to_ascii_lowercase().as_str()) {
-            return Err(GuidError::AnyTenant);
-        }
-        let lengths = text.split('-').map(str::len);
-        let known = |c: char| c.is_ascii_hexdigit() || c == '-';
-        if !lengths.eq([8, 4, 4, 4, 12]) || !text.chars().all(known) {
-            return Err(GuidError::Form);
-        }
-        Ok(Guid(text.to_ascii_lowercase().into_boxed_str()))
-    }
-}
-
-impl fmt::Display for Guid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A cloud of Microsoft's, each with hosts of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cloud {
@@ -62,9 +17,9 @@ pub enum Cloud {
     #[default]
     Worldwide,
     /// GCC High.
-    GccHigh,
+    UsGovernmentHigh,
     /// The Department of Defense of the United States.
-    Dod,
+    UsGovernmentDod,
     /// China, run by 21Vianet.
     China,
 }
@@ -72,8 +27,8 @@ pub enum Cloud {
 impl Words for Cloud {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("worldwide", Cloud::Worldwide),
-        ("gcc-high", Cloud::GccHigh),
-        ("dod", Cloud::Dod),
+        ("us-government-high", Cloud::UsGovernmentHigh),
+        ("us-government-dod", Cloud::UsGovernmentDod),
         ("china", Cloud::China),
     ];
 }
@@ -83,7 +38,7 @@ impl Cloud {
     pub fn login_host(self) -> &'static str {
         match self {
             Cloud::Worldwide => "login.microsoftonline.com",
-            Cloud::GccHigh | Cloud::Dod => "login.microsoftonline.us",
+            Cloud::UsGovernmentHigh | Cloud::UsGovernmentDod => "login.microsoftonline.us",
             Cloud::China => "login.partner.microsoftonline.cn",
         }
     }
@@ -125,32 +80,6 @@ impl Authority {
             Authority::Cloud(Cloud::Worldwide) => {}
             Authority::Cloud(cloud) => drop(table.insert("cloud", value(cloud.word()))),
             Authority::Host(host) => drop(table.insert("login-host", value(host.to_string()))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identifier_is_read_in_lower_case() {
-        let guid: Guid = "8A7C0D3E-4b1f-4f0a-9d2b-0c5e6f7a8b9c".parse().unwrap();
-        assert_eq!(guid.as_str(), "8a7c0d3e-4b1f-4f0a-9d2b-0c5e6f7a8b9c");
-    }
-
-    #[test]
-    fn what_names_no_single_tenant_is_refused() {
-        for text in ["common", "Organizations", "consumers"] {
-            assert_eq!(text.parse::<Guid>(), Err(GuidError::AnyTenant), "{text}");
-        }
-        for text in [
-            "",
-            "contoso.example",
-            "8a7c0d3e4b1f4f0a9d2b0c5e6f7a8b9c",
-            "8a7c0d3e-4b1f-4f0a-9d2b-0c5e6f7a8b9g",
-        ] {
-            assert_eq!(text.parse::<Guid>(), Err(GuidError::Form), "{text}");
         }
     }
 }

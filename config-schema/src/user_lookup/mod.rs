@@ -1,5 +1,8 @@
 //! `[[user-lookup]]`: named connectors to directories and login services, a file for each method.
 
+pub mod entra_id;
+mod guid;
+pub mod ldap;
 pub mod mailbox;
 pub mod microsoft;
 pub mod oidc;
@@ -18,6 +21,9 @@ use crate::{
     realm::{BASE, RealmName},
     secret::Sealing,
 };
+
+pub use entra_id::EntraId;
+pub use guid::{Guid, GuidError};
 
 /// User lookups in all.
 pub const USER_LOOKUPS_MAX: usize = 256;
@@ -86,6 +92,10 @@ pub struct UserLookup {
 pub enum Method {
     /// The users of this configuration.
     Local,
+    /// A directory that is asked by LDAP.
+    Ldap(Box<ldap::Ldap>),
+    /// A tenant of Microsoft 365.
+    EntraId(EntraId),
     /// A mail server, which takes a password or does not.
     Mailbox(Mailbox),
     /// Entra ID, by OpenID Connect.
@@ -94,11 +104,13 @@ pub enum Method {
 
 impl Method {
     /// The words of `method`, in the order of the variants.
-    const WORDS: [&'static str; 4] = ["local", "imap", "pop3", "oidc"];
+    const WORDS: [&'static str; 6] = ["local", "ldap", "entra-id", "imap", "pop3", "oidc"];
 
     fn word(&self) -> &'static str {
         match self {
             Method::Local => "local",
+            Method::Ldap(_) => "ldap",
+            Method::EntraId(_) => "entra-id",
             Method::Mailbox(mailbox) => match mailbox.protocol {
                 Protocol::Imap => "imap",
                 Protocol::Pop3 => "pop3",
@@ -111,13 +123,15 @@ impl Method {
     pub fn can_stream(&self) -> bool {
         match self {
             Method::Local | Method::Mailbox(_) | Method::Oidc(_) => false,
+            Method::Ldap(_) | Method::EntraId(_) => true,
         }
     }
 
     /// What an authentication mapping needs: can it check a login?
     pub fn can_authenticate(&self) -> bool {
         match self {
-            Method::Local | Method::Mailbox(_) | Method::Oidc(_) => true,
+            Method::Local | Method::Ldap(_) | Method::Mailbox(_) | Method::Oidc(_) => true,
+            Method::EntraId(_) => false,
         }
     }
 
@@ -129,6 +143,8 @@ impl Method {
     ) -> Option<Method> {
         match word {
             "local" => Some(Method::Local),
+            "ldap" => ldap::Ldap::read(section, around, notes).map(|ldap| Method::Ldap(Box::new(ldap))),
+            "entra-id" => EntraId::read(section, notes).map(Method::EntraId),
             "imap" => Mailbox::read(Protocol::Imap, section, around, notes).map(Method::Mailbox),
             "pop3" => Mailbox::read(Protocol::Pop3, section, around, notes).map(Method::Mailbox),
             "oidc" => Oidc::read(section, around, notes).map(Method::Oidc),
@@ -144,6 +160,8 @@ impl Method {
     fn write(&self, table: &mut Table, sealing: &mut Sealing) {
         match self {
             Method::Local => {}
+            Method::Ldap(ldap) => ldap.write(table, sealing),
+            Method::EntraId(entra) => entra.write(table, sealing),
             Method::Mailbox(mailbox) => mailbox.write(table),
             Method::Oidc(oidc) => oidc.write(table, sealing),
         }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use toml_edit::{Table, value};
 
-use super::microsoft::{Authority, Guid};
+use super::{Guid, microsoft::Authority};
 use crate::{
     domain::Around,
     mistake::Notes,
@@ -115,8 +115,8 @@ impl Oidc {
     }
 
     pub(crate) fn write(&self, table: &mut Table, sealing: &mut Sealing) {
-        table.insert("tenant", value(self.tenant.as_str()));
-        table.insert("client", value(self.client.as_str()));
+        table.insert("tenant", value(self.tenant.to_string()));
+        table.insert("client", value(self.client.to_string()));
         table.insert("redirect-url", value(self.redirect_url.as_str()));
         self.authority.write(table);
         self.credential.write(table, sealing);

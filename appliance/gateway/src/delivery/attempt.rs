@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use config_schema::Config;
+use directory::reply::Meaning;
 use smtp::client::{Failure, TlsPolicy, Transaction};
 use store::{
     DeliveryId, StoreError,
@@ -16,7 +17,6 @@ use super::{
     connection::{Connection, OpenFault, Protection},
     fate::{self, Conclusion, Fate, Terms},
     notice, queue,
-    reply::Meaning,
     shared::Shared,
     ways::Place,
     worker::{Link, set_aside},

@@ -141,11 +141,21 @@ impl Connection {
     /// Sends a message.
     pub(super) async fn deliver(&mut self, transaction: Transaction, body: Body) -> Outcome {
         let recipients = transaction.recipients.len();
+        let body = Some(Reading { left: body.size(), body });
+        self.transact(recipients, Input::Deliver(transaction), body).await
+    }
+
+    /// Asks about recipients and sends nothing.
+    pub(super) async fn probe(&mut self, transaction: Transaction) -> Outcome {
+        self.transact(transaction.recipients.len(), Input::Probe(transaction), None).await
+    }
+
+    async fn transact(&mut self, recipients: usize, input: Input<'_>, mut body: Option<Reading>) -> Outcome {
         self.transactions = self.transactions.saturating_add(1);
         self.state.ready = false;
         self.state.outcome = None;
-        self.input(Input::Deliver(transaction));
-        self.until(|state| state.outcome.is_some(), &mut Some(Reading { left: body.size(), body })).await;
+        self.input(input);
+        self.until(|state| state.outcome.is_some(), &mut body).await;
         // The session's next word after an outcome, Ready or Close, stands among the same actions.
         self.gather();
         let lost = || Outcome {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use config_schema::Delivery as Limits;
+use directory::reply::{self, Meaning};
 use smtp::{
     client::{Failure, Outcome, Stage},
     reply::EnhancedCode,
@@ -15,10 +16,7 @@ use store::{
     queue::{AttemptResult, Delivery, Hold, HoldReason, Reply},
 };
 
-use super::{
-    reply::{self, Meaning},
-    schedule,
-};
+use super::schedule;
 use crate::dsn::{self, Action};
 
 /// Microsoft asks for patience with full hours of a mailbox, although it says 5xx.

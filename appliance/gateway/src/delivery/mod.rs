@@ -2,7 +2,7 @@
 //!
 //! [`start`] it once. What is due is read from the store, grouped by destination, and handed to workers ([`worker`]),
 //! each of which is one connection at a time. An attempt ([`attempt`]) ends in fates ([`fate`]), which are recorded
-//! before anything is forgotten. What a reply means stands in one table ([`reply`]).
+//! before anything is forgotten. What a reply means stands in one table ([`directory::reply`]).
 
 mod attempt;
 mod breaker;
@@ -11,8 +11,8 @@ mod fate;
 mod holds;
 mod notice;
 mod pace;
+mod probe;
 mod queue;
-pub mod reply;
 mod schedule;
 mod shared;
 mod ways;
@@ -23,6 +23,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{appliance::Appliance, dns::Resolver, transport::Transport};
+
+pub use probe::{Probe, ProbeFault, Prober};
 
 use shared::Shared;
 
@@ -46,6 +48,11 @@ impl Delivery {
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
         self.shared.ways.set_addresses(addresses);
         self.shared.changed.notify_one();
+    }
+
+    /// Opens connections for questions about recipients.
+    pub fn prober(&self) -> Prober {
+        Prober { shared: self.shared.clone() }
     }
 
     /// Begins no further attempts and waits until those under way are recorded, at most for `patience`. What was

@@ -93,17 +93,26 @@ impl Ways {
         !self.addresses.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// The hosts of a verification server, best first.
+    pub(super) async fn hops_of(&self, config: &Config, server: &Route) -> Result<Vec<Hop>, RouteFault> {
+        self.find(config, Target::Configured(std::slice::from_ref(server))).await
+    }
+
     /// The hosts to try, best first.
     pub(super) async fn hops(&self, config: &Config, place: &Place<'_>) -> Result<Vec<Hop>, RouteFault> {
-        let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = Own { hostname: config.network.hostname.clone(), addresses };
-        let mut shuffle = || self.random();
         let target = match place {
             Place::Ours(domain) => Target::Configured(&domain.route),
             Place::Foreign(name) => Target::Foreign(name),
             Place::Literal(route) => Target::Literal(route),
             Place::Unknown => return Err(RouteFault::NoRoute),
         };
+        self.find(config, target).await
+    }
+
+    async fn find(&self, config: &Config, target: Target<'_>) -> Result<Vec<Hop>, RouteFault> {
+        let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = Own { hostname: config.network.hostname.clone(), addresses };
+        let mut shuffle = || self.random();
         route::find(&self.resolver, &own, target, &mut shuffle).await
     }
 

@@ -166,7 +166,7 @@ const REPLIES: &[(&str, Stage, u8, Meaning, super::Recipient)] = &[
     ),
     ("554 5.2.121 Recipient's per sender message limit exceeded", Stage::EndOfData, 24, Patience, Valid),
     ("550 5.2.2 mailbox full", Stage::Rcpt, 25, Meaning::Recipient, Valid),
-    ("552 message size exceeds fixed limit", Stage::Mail, 25, Meaning::Recipient, Valid),
+    ("552 message size exceeds fixed limit", Stage::Mail, 25, Meaning::Recipient, Unknown),
     (
         "550 5.7.509 Access denied, sending domain [x] does not pass DMARC verification and has a DMARC policy of reject.",
         Stage::EndOfData,
@@ -184,7 +184,136 @@ const REPLIES: &[(&str, Stage, u8, Meaning, super::Recipient)] = &[
     ("550 5.6.11 Invalid characters: bare line feed", Stage::EndOfData, 27, Message, Unknown),
     ("554 no SMTP service here", Stage::Greeting, 28, Configuration, Unknown),
     ("550 we do not like you", Stage::Mail, 28, Configuration, Unknown),
+    ("550 5.1.1 sender unknown", Stage::Mail, 28, Configuration, Unknown),
+    ("550 5.5.0 Requested action not taken: mailbox unavailable", Stage::Mail, 28, Configuration, Unknown),
+    ("550 5.4.1 Recipient address rejected: Access denied", Stage::Mail, 28, Configuration, Unknown),
     ("550 no such user", Stage::Rcpt, 29, UnknownRecipient, Unknown),
+    ("550 5.4.1 no answer from host", Stage::Rcpt, 29, UnknownRecipient, Unknown),
+    ("451 4.7.850 Access denied, please try again later", Stage::Rcpt, 5, Busy, Unknown),
+    ("451 4.7.899 Access denied, please try again later", Stage::Rcpt, 5, Busy, Unknown),
+    (
+        "451 4.7.651 The mail server has been temporarily rate limited due to IP reputation",
+        Stage::Mail,
+        6,
+        Busy,
+        Unknown,
+    ),
+    (
+        "550 5.7.510 Access denied, contact domain does not accept email over IPv6",
+        Stage::Rcpt,
+        4,
+        NotByIpv6,
+        Unknown,
+    ),
+    ("550 5.7.649 Access denied, banned sending IP [192.0.2.10]", Stage::Rcpt, 14, Configuration, Unknown),
+    ("550 5.7.650 something new", Stage::Rcpt, 29, UnknownRecipient, Unknown),
+    ("550 5.7.30 Basic authentication is not supported", Stage::Mail, 18, Configuration, Unknown),
+    ("550 5.7.703 Your message can't be delivered", Stage::EndOfData, 19, Configuration, Unknown),
+    (
+        "550 5.7.705 Access denied, tenant has exceeded threshold",
+        Stage::EndOfData,
+        19,
+        Configuration,
+        Unknown,
+    ),
+    (
+        "550 5.7.750 Client blocked from sending from unregistered domains",
+        Stage::EndOfData,
+        19,
+        Configuration,
+        Unknown,
+    ),
+    (
+        "550 5.1.90 Your message can't be sent because you've reached your daily limit",
+        Stage::EndOfData,
+        19,
+        Configuration,
+        Unknown,
+    ),
+    (
+        "550 5.7.232 Your message can't be sent because your trial tenant has exceeded its daily limit",
+        Stage::EndOfData,
+        19,
+        Configuration,
+        Unknown,
+    ),
+    (
+        "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit",
+        Stage::EndOfData,
+        19,
+        Configuration,
+        Unknown,
+    ),
+    ("554 5.4.6 Hop count exceeded - possible mail loop", Stage::EndOfData, 20, Configuration, Unknown),
+    (
+        "550 5.4.1 Recipient address rejected: Access denied. For more information see https://aka.ms/EXOSmtpErrors [SA2PEPF00003AE6.namprd02.prod.outlook.com 2026-10-08T20:36:23.875Z 08DF254F56560914]",
+        Stage::Rcpt,
+        21,
+        UnknownRecipient,
+        Invalid,
+    ),
+    (
+        "550 5.7.504 [email@contoso.com]: Recipient address rejected: Access denied",
+        Stage::Rcpt,
+        21,
+        UnknownRecipient,
+        Invalid,
+    ),
+    ("550 5.7.505 Access denied, banned recipient", Stage::Rcpt, 21, UnknownRecipient, Invalid),
+    ("550 RESOLVER.ADR.RecipientNotFound", Stage::EndOfData, 22, UnknownRecipient, Invalid),
+    (
+        "550 5.7.12 Sender was not authenticated by organization",
+        Stage::EndOfData,
+        23,
+        Meaning::Recipient,
+        Valid,
+    ),
+    ("550 5.7.124 Sender not in allowed-senders list", Stage::EndOfData, 23, Meaning::Recipient, Valid),
+    (
+        "550 5.7.13 Sender was not authenticated for public folder",
+        Stage::EndOfData,
+        23,
+        Meaning::Recipient,
+        Valid,
+    ),
+    ("550 5.7.136 Sender was not authenticated", Stage::EndOfData, 23, Meaning::Recipient, Valid),
+    ("550 5.7.193 Your message can't be delivered", Stage::EndOfData, 23, Meaning::Recipient, Valid),
+    ("550 5.7.1 Delivery not authorized, message refused", Stage::Rcpt, 23, Meaning::Recipient, Valid),
+    ("554 5.2.122 The recipient has exceeded their limit", Stage::EndOfData, 24, Patience, Valid),
+    ("554 5.2.3 Message too large", Stage::EndOfData, 25, Meaning::Recipient, Valid),
+    (
+        "552 5.3.4 Message size exceeds fixed maximum message size",
+        Stage::EndOfData,
+        25,
+        Meaning::Recipient,
+        Valid,
+    ),
+    (
+        "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant",
+        Stage::EndOfData,
+        27,
+        Message,
+        Unknown,
+    ),
+    (
+        "550 5.1.20 Multiple From addresses are not allowed without Sender",
+        Stage::EndOfData,
+        27,
+        Message,
+        Unknown,
+    ),
+    ("550 5.0.350 Remote server returned an error", Stage::EndOfData, 27, Message, Unknown),
+    // A sender chooses the recipient, whose address the reply repeats.
+    (
+        "550 5.1.1 <attr5@example.com>: Recipient address rejected: User unknown",
+        Stage::Rcpt,
+        22,
+        UnknownRecipient,
+        Invalid,
+    ),
+    ("550 5.1.1 tenantattribution: User unknown", Stage::Rcpt, 22, UnknownRecipient, Invalid),
+    ("550 \"unable to relay\"@example.com is unknown", Stage::Rcpt, 29, UnknownRecipient, Unknown),
+    ("550 5.7.1 ATTR51", Stage::Rcpt, 29, UnknownRecipient, Unknown),
     ("554 looks like spam", Stage::EndOfData, 30, Message, Unknown),
     ("554 no valid recipients", Stage::Data, 30, Message, Unknown),
 ];
@@ -208,6 +337,17 @@ fn each_rule_reads_its_replies() {
 fn every_rule_is_tried() {
     for rule in table::RULES.iter().chain([&table::REST]) {
         assert!(REPLIES.iter().any(|(_, _, number, _, _)| *number == rule.number), "rule {}", rule.number);
+    }
+}
+
+#[test]
+fn nothing_said_before_a_recipient_is_about_one() {
+    for (line, ..) in REPLIES {
+        for stage in [Stage::Greeting, Stage::Ehlo, Stage::StartTls, Stage::Idle, Stage::Mail] {
+            let verdict = read(&parse(line), stage);
+            assert_eq!(verdict.recipient, Unknown, "{line}");
+            assert_ne!(verdict.meaning, UnknownRecipient, "{line}");
+        }
     }
 }
 

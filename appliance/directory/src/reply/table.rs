@@ -34,6 +34,8 @@ pub(super) enum Code {
 #[derive(Clone, Copy)]
 pub(super) enum Enhanced {
     Any,
+    /// None, or one that is not x.1.y: those are about an address, which their text may repeat.
+    NotOfAddress,
     Is(u8, u16, u16),
     /// The last number lies between these two.
     From(u8, u16, u16, u16),
@@ -44,6 +46,8 @@ pub(super) enum At {
     Any,
     /// Up to MAIL: nothing there is about a recipient.
     BeforeRecipients,
+    /// From RCPT on: an unknown address at MAIL is the sender's.
+    FromRecipients,
     Recipient,
 }
 
@@ -64,7 +68,7 @@ const fn from(class: u8, subject: u16, first: u16, last: u16) -> When {
 }
 
 const fn text(text: &'static str) -> When {
-    When { code: Code::Any, enhanced: Enhanced::Any, text, stage: At::Any }
+    When { code: Code::Any, enhanced: Enhanced::NotOfAddress, text, stage: At::Any }
 }
 
 impl When {
@@ -156,14 +160,24 @@ pub(super) const RULES: &[Rule] = &[
         Unknown,
     ),
     rule(20, &[enhanced(5, 4, 14), enhanced(5, 4, 6), text("attr34")], Configuration, Unknown),
-    rule(21, &[enhanced(5, 4, 1), enhanced(5, 7, 504), enhanced(5, 7, 505)], UnknownRecipient, Invalid),
+    // Only with these words: 5.4.1 alone says that the next host does not answer (RFC 3463 §3.5).
+    rule(
+        21,
+        &[
+            enhanced(5, 4, 1).and("recipient address rejected: access denied").at(At::FromRecipients),
+            enhanced(5, 7, 504).at(At::FromRecipients),
+            enhanced(5, 7, 505).at(At::FromRecipients),
+        ],
+        UnknownRecipient,
+        Invalid,
+    ),
     rule(
         22,
         &[
-            enhanced(5, 1, 10),
-            enhanced(5, 1, 1),
-            enhanced(5, 5, 0).and("mailbox unavailable"),
-            text("recipientnotfound"),
+            enhanced(5, 1, 10).at(At::FromRecipients),
+            enhanced(5, 1, 1).at(At::FromRecipients),
+            enhanced(5, 5, 0).and("mailbox unavailable").at(At::FromRecipients),
+            text("recipientnotfound").at(At::FromRecipients),
         ],
         UnknownRecipient,
         Invalid,

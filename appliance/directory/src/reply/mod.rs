@@ -4,14 +4,16 @@
 //! and seen to say, and hold for any next hop.
 
 mod table;
+mod text;
 
+use serde::{Deserialize, Serialize};
 use smtp::{
     client::Stage,
     reply::{EnhancedCode, Reply},
 };
 
 /// What to do about a recipient, or about the whole message when the reply was to no recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Meaning {
     /// Try again later; the destination wants fewer connections.
     Busy,
@@ -37,10 +39,13 @@ pub enum Meaning {
 }
 
 /// What a verification server's reply to the same question would say of the recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Recipient {
+    /// It exists.
     Valid,
+    /// It does not.
     Invalid,
+    /// The reply says nothing of it.
     Unknown,
 }
 
@@ -49,23 +54,27 @@ pub enum Recipient {
 pub struct Verdict {
     /// The number of the rule, for the log.
     pub rule: u8,
+    /// What delivery does.
     pub meaning: Meaning,
+    /// What the domain check and the verification server conclude.
     pub recipient: Recipient,
 }
 
 /// Reads a reply of class 4 or 5 that was given at `stage`.
 pub fn read(reply: &Reply, stage: Stage) -> Verdict {
-    let text = reply.text().to_ascii_lowercase();
+    let text = text::own_words(&reply.text());
     let fits = |rule: &&table::Rule| rule.when.iter().any(|when| when.fits(reply, &text, stage));
     let rule = table::RULES.iter().find(fits).unwrap_or(&table::REST);
-    Verdict { rule: rule.number, meaning: rule.meaning, recipient: rule.recipient }
+    // Nothing up to MAIL is about a recipient.
+    let recipient = if is_early(stage) { Recipient::Unknown } else { rule.recipient };
+    Verdict { rule: rule.number, meaning: rule.meaning, recipient }
 }
 
 impl table::When {
     fn fits(&self, reply: &Reply, text: &str, stage: Stage) -> bool {
         self.code.fits(reply.code())
             && self.enhanced.fits(reply.enhanced_code())
-            && text.contains(self.text)
+            && text::has(text, self.text)
             && self.stage.fits(stage)
     }
 }
@@ -83,7 +92,8 @@ impl table::Code {
 impl table::Enhanced {
     fn fits(self, code: Option<EnhancedCode>) -> bool {
         match (self, code) {
-            (table::Enhanced::Any, _) => true,
+            (table::Enhanced::Any, _) | (table::Enhanced::NotOfAddress, None) => true,
+            (table::Enhanced::NotOfAddress, Some(EnhancedCode(_, subject, _))) => subject != 1,
             (_, None) => false,
             (table::Enhanced::Is(class, subject, detail), Some(code)) => {
                 code == EnhancedCode(class, subject, detail)
@@ -99,19 +109,17 @@ impl table::At {
     fn fits(self, stage: Stage) -> bool {
         match self {
             table::At::Any => true,
-            table::At::BeforeRecipients => matches!(
-                stage,
-                Stage::Greeting
-                    | Stage::Ehlo
-                    | Stage::Helo
-                    | Stage::StartTls
-                    | Stage::Tls
-                    | Stage::Idle
-                    | Stage::Mail
-            ),
+            table::At::BeforeRecipients => is_early(stage),
+            table::At::FromRecipients => !is_early(stage),
             table::At::Recipient => stage == Stage::Rcpt,
         }
     }
+}
+
+/// Whether no recipient had been named by then.
+fn is_early(stage: Stage) -> bool {
+    use Stage::{Ehlo, Greeting, Helo, Idle, Mail, StartTls, Tls};
+    matches!(stage, Greeting | Ehlo | Helo | StartTls | Tls | Idle | Mail)
 }
 
 #[cfg(test)]
