@@ -11,6 +11,7 @@ pub mod decision;
 pub mod graph;
 pub mod http;
 pub mod ldap;
+pub mod login;
 pub mod mapping;
 pub mod reply;
 pub mod verification;
