@@ -10,4 +10,5 @@ pub mod check;
 pub mod decision;
 pub mod mapping;
 pub mod reply;
+pub mod valid_recipients;
 pub mod verification;
