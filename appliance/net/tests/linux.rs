@@ -28,8 +28,8 @@ const HOST: &str = "10.9.0.1";
 const OURS: &str = "10.9.0.2";
 const HOST_V6: &str = "fd00:9::1";
 const OURS_V6: &str = "fd00:9::2";
-/// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// No test waits longer for anything: far above what it takes, since the machine may be busy with other things.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Runs the test of this name in a namespace of its own. `false`: this is the outside, and it is done.
 fn inside(name: &str) -> bool {
@@ -184,7 +184,9 @@ fn echo(mut stream: UnixStream) {
 
 fn pattern(len: usize, seed: u8) -> Vec<u8> {
     let mut random = Random::new([seed; 32]);
-    (0..len).map(|_| random.word() as u8).collect()
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| random.word().to_le_bytes()).collect();
+    bytes.truncate(len);
+    bytes
 }
 
 /// Sends `len` bytes from the host and wants them back.
@@ -208,7 +210,6 @@ fn ours(port: u16) -> [SocketAddr; 2] {
 }
 
 #[test]
-#[ignore = "stalls now and then; not yet understood"]
 fn the_host_connects_to_us() {
     if !inside("the_host_connects_to_us") {
         return;
