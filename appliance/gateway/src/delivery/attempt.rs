@@ -13,8 +13,10 @@ use store::{
 use tokio::time::sleep;
 
 use super::{
+    breaker::Doubt,
     connection::{Connection, OpenFault, Protected, Protection},
     fate::{self, Conclusion, Fate, Terms},
+    holds::Cause,
     notice, queue,
     reply::Meaning,
     shared::Shared,
@@ -58,11 +60,12 @@ pub(super) async fn run(
     let mut attempt = Attempt::new(shared, &config, destination, &delivery, &message);
     attempt.make(link).await;
     let protected = attempt.protected;
+    let route = attempt.place.route(destination);
     let (conclusion, fates, microsoft) = attempt.conclude();
     let events = events(shared, &delivery, &fates, &conclusion, protected);
     let now = shared.appliance.clock.now();
     let notices = notice::write(store, &config, &delivery, &message, &conclusion, now);
-    settle(shared, destination, &delivery, &conclusion, &fates, microsoft).await;
+    settle(shared, destination, route, &conclusion, &fates, microsoft).await;
     if !record(shared, conclusion.record, notices, events).await {
         set_aside(shared, id);
     }
@@ -305,7 +308,7 @@ impl<'a> Attempt<'a> {
             self.fates.entry(index).or_insert_with(|| last.clone());
         }
         let fates: Vec<(usize, Fate)> = self.fates.into_iter().collect();
-        let doubted = doubted(self.shared, self.destination, self.delivery, &fates);
+        let doubts = doubts(self.shared, self.destination, self.delivery, &fates);
         let terms = Terms {
             now,
             limits: &self.config.delivery,
@@ -313,17 +316,17 @@ impl<'a> Attempt<'a> {
             configured: self.place.is_ours(),
             random: self.shared.ways.random(),
         };
-        (fate::conclude(self.delivery, &fates, &doubted, &terms), fates, self.microsoft)
+        (fate::conclude(self.delivery, &fates, &doubts, &terms), fates, self.microsoft)
     }
 }
 
 /// Tells the breaker who took mail, and asks it about those who are said not to exist.
-fn doubted(
+fn doubts(
     shared: &Shared,
     destination: &Destination,
     delivery: &Delivery,
     fates: &[(usize, Fate)],
-) -> Vec<usize> {
+) -> Vec<(usize, Doubt)> {
     let now = shared.appliance.clock.now();
     let key = |index: usize| {
         let address = delivery.recipients.get(index).and_then(|recipient| recipient.to.address());
@@ -334,31 +337,33 @@ fn doubted(
         state.breaker.accepted(destination, key(*index), now);
     }
     let unknown = fates.iter().filter(|(_, fate)| fate.meaning == Some(Meaning::UnknownRecipient));
-    unknown
-        .map(|(index, _)| *index)
-        .filter(|index| state.breaker.doubts(destination, key(*index), now))
-        .collect()
+    let doubt = |index: usize| (index, state.breaker.refused(destination, key(index), now));
+    unknown.map(|(index, _)| *index).map(doubt).collect()
 }
 
 /// Holds or releases the destination, as the attempt showed.
 async fn settle(
     shared: &Arc<Shared>,
     destination: &Destination,
-    delivery: &Delivery,
+    route: String,
     conclusion: &Conclusion,
     fates: &[(usize, Fate)],
     microsoft: bool,
 ) {
+    let id = conclusion.record.id;
     if let Some(hold) = &conclusion.blocks {
-        let news = shared.state().holds.block(destination, hold.clone(), delivery.id, shared.now());
+        let rule =
+            fates.iter().find(|(_, fate)| fate.reply.text == hold.text).map_or(0, |(_, fate)| fate.rule);
+        let cause = Cause { route: route.clone(), reason: hold.reason, rule };
+        let news = shared.state().holds.block(destination, cause, hold.clone(), id, shared.now());
         if news {
-            let rule = fates.iter().find(|(_, fate)| fate.meaning == Some(Meaning::Configuration));
-            let event = shared.appliance.events.event(Kind::DestinationHeld).delivery(delivery.id);
+            let event = shared.appliance.events.event(Kind::DestinationHeld).delivery(id);
             let event = event
                 .fault(FaultClass::Configuration)
                 .field("destination", destination)
+                .field("route", route)
                 .field("why", &hold.text)
-                .field("rule", rule.map_or(0, |(_, fate)| fate.rule))
+                .field("rule", rule)
                 .field("microsoft", microsoft);
             shared.appliance.events.record(event);
         }

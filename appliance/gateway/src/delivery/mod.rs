@@ -4,6 +4,7 @@
 //! each of which is one connection at a time. An attempt ([`attempt`]) ends in fates ([`fate`]), which are recorded
 //! before anything is forgotten. What a reply means stands in one table ([`reply`]).
 
+mod alarm;
 mod attempt;
 mod bounce;
 mod breaker;
@@ -48,6 +49,11 @@ impl Delivery {
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
         self.shared.ways.set_addresses(addresses);
         self.shared.changed.notify_one();
+    }
+
+    /// What waits for somebody to mend something, an alarm for each cause and route.
+    pub fn alarms(&self) -> Vec<String> {
+        alarm::alarms(self.shared.state().holds.iter())
     }
 
     /// Gives up every open recipient of a delivery, and tells its sender. False while an attempt is under way: what

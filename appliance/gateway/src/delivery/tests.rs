@@ -1,6 +1,8 @@
 //! Delivery from a store in memory to next hops in memory.
 
 mod hop;
+mod office;
+mod waiting;
 
 use std::sync::Arc;
 
