@@ -96,7 +96,7 @@ impl control::Appliance for Live {
             queued: usage.deliveries,
             held: held.count() as u64,
             disk: DiskUse { used: usage.used, capacity: usage.capacity, reserve: usage.reserve },
-            alarms: self.0.appliance.alarms.lines(),
+            alarms: [self.0.appliance.alarms.lines(), self.0.delivery.alarms()].concat(),
         }
     }
 

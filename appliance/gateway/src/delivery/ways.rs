@@ -57,6 +57,16 @@ impl<'a> Place<'a> {
         matches!(self, Place::Ours(_))
     }
 
+    /// Where its mail goes, for people.
+    pub(super) fn route(&self, destination: &Destination) -> String {
+        match self {
+            Place::Ours(domain) => {
+                domain.route.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ")
+            }
+            _ => destination.to_string(),
+        }
+    }
+
     /// Whether every host that is configured is a front end of Microsoft 365.
     pub(super) fn is_microsoft(&self) -> bool {
         let microsoft = |route: &Route| match &route.host {
