@@ -78,12 +78,17 @@ pub fn verify(hash: &Secret, password: &Secret) -> bool {
     done.is_ok() && difference == 0
 }
 
+/// Whether a text is a hash that [`verify`] understands, and whose cost is bounded.
+pub fn is_hash(text: &str) -> bool {
+    Phc::parse(text).is_some()
+}
+
 /// Reads the key `password-hash`; the caller says when it is missing.
 pub(crate) fn read(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Option<Secret> {
     let found: Found<Text> = section.text("password-hash", notes)?;
     match found.value {
         Text::Unopened => Some(Secret::new("")),
-        Text::Given(hash) if Phc::parse(hash.expose()).is_some() => Some(hash),
+        Text::Given(hash) if is_hash(hash.expose()) => Some(hash),
         // What stands here may be the password itself: it is not repeated.
         Text::Given(_) => {
             let text = format!(
@@ -130,7 +135,6 @@ mod tests {
     #[test]
     fn a_hash_has_a_bounded_cost() {
         let tail = "$c29tZXNhbHQxMjM$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        let is_hash = |text: &str| Phc::parse(text).is_some();
         assert!(is_hash(&format!("$argon2id$v=19$m=19456,t=2,p=1{tail}")));
         assert!(is_hash(&format!("$argon2id$v=19$m={MEMORY_MAX_KIB},t={PASSES_MAX},p=16{tail}")));
         for cost in ["m=262145,t=2,p=1", "m=19456,t=65,p=1", "m=19456,t=2,p=17", "m=0,t=2,p=1", "t=2,m=1,p=1"]

@@ -23,12 +23,14 @@ mod space;
 mod store;
 mod tables;
 mod tally;
+mod valid_recipient;
 mod writer;
 
 pub mod log;
 pub mod message;
 pub mod queue;
 pub mod spool;
+pub mod stream;
 pub mod testing;
 
 pub use configuration::{Configuration, NewConfiguration, Value};
@@ -43,3 +45,6 @@ pub use record::RecordKind;
 pub use scan::Scan;
 pub use space::Usage;
 pub use store::Store;
+pub use valid_recipient::{
+    VALID_RECIPIENT_MAX, ValidRecipient, ValidRecipientChange, ValidRecipientsChanged,
+};

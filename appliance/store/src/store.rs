@@ -25,7 +25,9 @@ use crate::{
     record::{self, RecordKind},
     scan::Scan,
     spool::{self, Body, SpoolWriter, Stored},
+    stream::{self, Count, Stream, count},
     tables::{AUDIT, LOG, MESSAGES, Transaction, decode},
+    valid_recipient::{self, ValidRecipient, ValidRecipientChange, ValidRecipientsChanged},
     writer::{Purpose, Writer},
 };
 
@@ -344,6 +346,86 @@ impl Store {
     pub fn forget_directory_state(&self, lookup: &str) -> Pending<()> {
         let lookup = Box::<str>::from(lookup);
         self.write(Purpose::Update, 0, move |transaction| directory::forget_state(transaction, &lookup))
+    }
+}
+
+/// Streams and their counts.
+impl Store {
+    pub fn stream(&self, name: &str) -> Result<Option<Stream>, StoreError> {
+        stream::get(self.engine(), name)
+    }
+
+    /// Every stream, by name.
+    pub fn streams(&self) -> Scan<Stream> {
+        stream::all(self.engine().clone())
+    }
+
+    /// Makes a stream that had no mail yet. Whether it is new.
+    pub fn prepare_stream(&self, name: &str, now: Timestamp) -> Pending<bool> {
+        if let Err(error) = stream::check_name(name) {
+            return Pending::ready(Err(error));
+        }
+        let name = Box::<str>::from(name);
+        self.write(Purpose::Update, 0, move |transaction| stream::prepare(transaction, &name, now))
+    }
+
+    /// Removes a stream; its counts stay.
+    pub fn remove_stream(&self, name: &str) -> Pending<()> {
+        let name = Box::<str>::from(name);
+        self.write(Purpose::Update, 0, move |transaction| stream::remove(transaction, &name))
+    }
+
+    /// Removes streams without mail for [`stream::STREAM_LIFE`] that are not to `keep`; returns them. When they
+    /// are [`stream::EXPIRE_STEP`], there may be more: call it again. Finding them blocks on the disk.
+    pub fn expire_streams(&self, now: Timestamp, keep: impl Fn(&str) -> bool) -> Pending<Vec<Box<str>>> {
+        match stream::find_expired(self.streams(), now, keep) {
+            Ok(names) => {
+                self.write(Purpose::Update, 0, move |transaction| stream::expire(transaction, &names, now))
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    /// The billing cycles that have a count, oldest first, at most [`Limits::cycles`].
+    pub fn cycles(&self) -> Result<Vec<u32>, StoreError> {
+        count::cycles(self.engine())
+    }
+
+    /// The counts of a cycle, by stream and domain.
+    pub fn counts(&self, cycle: u32) -> Scan<Count> {
+        count::of_cycle(self.engine().clone(), cycle)
+    }
+}
+
+/// Valid recipients.
+impl Store {
+    /// The entry of an address in a stream's own table.
+    pub fn valid_recipient(&self, stream: &str, address: &str) -> Result<Option<ValidRecipient>, StoreError> {
+        valid_recipient::get(self.engine(), stream, address)
+    }
+
+    /// A stream's own table, by address.
+    pub fn valid_recipients(&self, stream: &str) -> Scan<ValidRecipient> {
+        valid_recipient::of_stream(self.engine().clone(), stream)
+    }
+
+    /// Each stream that has an entry of its own.
+    pub fn valid_recipient_streams(&self) -> Result<Vec<Box<str>>, StoreError> {
+        valid_recipient::streams(self.engine())
+    }
+
+    /// Changes a stream's table with its audit entry, all or nothing.
+    pub fn set_valid_recipients(
+        &self,
+        change: ValidRecipientChange,
+        audit: Event,
+    ) -> Pending<ValidRecipientsChanged> {
+        match change.check(&self.engine().limits) {
+            Ok(change) => self.write(Purpose::Update, 0, move |transaction| {
+                valid_recipient::set(transaction, &change, &audit)
+            }),
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 }
 

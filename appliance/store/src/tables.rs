@@ -37,6 +37,14 @@ pub(crate) const DIRECTORIES: TableDefinition<'_, &'static str, Bytes> = TableDe
 /// User lookup, generation and key → an object of its directory.
 pub(crate) const OBJECTS: TableDefinition<'_, (&'static str, u32, Bytes), Bytes> =
     TableDefinition::new("objects");
+/// Stream → since when, and its last mail.
+pub(crate) const STREAMS: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("streams");
+/// Billing cycle, stream and domain → a count.
+pub(crate) const COUNTS: TableDefinition<'_, (u32, &'static str, &'static str), Bytes> =
+    TableDefinition::new("counts");
+/// Stream and address → who let it in.
+pub(crate) const VALID_RECIPIENTS: TableDefinition<'_, (&'static str, &'static str), Bytes> =
+    TableDefinition::new("valid recipients");
 
 /// The row of [`META`] that holds the [`State`].
 pub(crate) const STATE_ROW: &str = "state";
@@ -103,6 +111,9 @@ pub(crate) struct Transaction<'t> {
     pub(crate) records: Rows<'t, (u8, &'static str)>,
     pub(crate) directories: Rows<'t, &'static str>,
     pub(crate) objects: Rows<'t, (&'static str, u32, Bytes)>,
+    pub(crate) streams: Rows<'t, &'static str>,
+    pub(crate) counts: Rows<'t, (u32, &'static str, &'static str)>,
+    pub(crate) valid_recipients: Rows<'t, (&'static str, &'static str)>,
     pub(crate) state: State,
     pub(crate) space: Space,
     /// Events of the writes in this group, logged at its end.
@@ -138,6 +149,9 @@ impl<'t> Transaction<'t> {
             records: Rows::open(write, RECORDS, &written)?,
             directories: Rows::open(write, DIRECTORIES, &written)?,
             objects: Rows::open(write, OBJECTS, &written)?,
+            streams: Rows::open(write, STREAMS, &written)?,
+            counts: Rows::open(write, COUNTS, &written)?,
+            valid_recipients: Rows::open(write, VALID_RECIPIENTS, &written)?,
             state,
             space,
             events: Vec::new(),

@@ -232,7 +232,7 @@ impl<'c> Course<'c> {
         let Some(asked) = left.pop() else {
             return match unavailable {
                 Some(why) => self.defer(Deferral::ValidRecipients { why }),
-                None => self.refuse(Refusal::NotListed),
+                None => self.refuse_unasked(Refusal::NotListed),
             };
         };
         let (stream, address) = asked.clone();
@@ -272,6 +272,14 @@ impl<'c> Course<'c> {
         self.done(Outcome::Refuse { why })
     }
 
+    /// Refuses without having asked the verification server, if there is one.
+    fn refuse_unasked(mut self: Box<Self>, why: Refusal) -> Step<'c> {
+        if self.rules.verification_server.is_some() {
+            self.trace.push(TraceLine::RedundantServer);
+        }
+        self.refuse(why)
+    }
+
     fn defer(self: Box<Self>, why: Deferral) -> Step<'c> {
         self.done(Outcome::Defer { why })
     }
@@ -304,7 +312,7 @@ impl<'c> AfterLookup<'c> {
                 course.trace.push(TraceLine::Unlisted(unlisted));
                 match (unlisted, course.rules.verification_server) {
                     (Unlisted::Verify, Some(_)) => course.check_listing(),
-                    _ => course.refuse(Refusal::UnknownToLookup { name }),
+                    _ => course.refuse_unasked(Refusal::UnknownToLookup { name }),
                 }
             }
         }

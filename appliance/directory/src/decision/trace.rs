@@ -52,6 +52,8 @@ pub enum TraceLine {
     },
     /// What the domain does about an address that its user lookup does not list.
     Unlisted(Unlisted),
+    /// The domain has a verification server, and a user lookup or table of its own has said what it would say.
+    RedundantServer,
     /// What S-700 is, and where its value came from.
     OnlyValid {
         /// For which stream.
@@ -99,6 +101,7 @@ impl fmt::Display for TraceLine {
             TraceLine::Unlisted(Unlisted::Verify) => {
                 f.write_str("unlisted addresses: asked of the verification server")
             }
+            TraceLine::RedundantServer => f.write_str("verification server: redundant"),
             TraceLine::OnlyValid { stream, only } => {
                 write!(f, "S-700 of stream `{stream}`: {}", if only.on { "on" } else { "off" })?;
                 match &only.from {

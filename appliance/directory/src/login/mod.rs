@@ -1,0 +1,18 @@
+//! Who may log in: a password that is kept here, one that a mail server takes, or a sign-in at Entra ID.
+//!
+//! - [`local`]: hashes, one-time codes, recovery codes;
+//! - [`imap`] and [`pop3`]: conversations that end in whether the server took the password;
+//! - [`cache`]: passwords that a server took, for when it cannot be asked;
+//! - [`oidc`]: the way to Entra ID and back;
+//! - [`lockout`]: who has to wait before the next try.
+
+pub mod cache;
+mod credentials;
+
+pub mod local;
+pub mod lockout;
+
+mod unix_time;
+
+pub use credentials::{Credentials, CredentialsError};
+pub use unix_time::UnixTime;
