@@ -10,6 +10,7 @@ pub mod event;
 pub mod network;
 pub mod transport;
 
+pub mod directory;
 pub mod listener;
 pub mod message;
 pub mod recipient;

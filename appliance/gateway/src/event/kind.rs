@@ -52,6 +52,18 @@ pub enum Kind {
     ClockSet,
     /// An alarm: the clock is off, or nobody says what time it is.
     ClockUnsure,
+    /// A directory was read to its end; what was read is in use.
+    DirectoryRead,
+    /// A directory is read from its beginning, as it no longer knows what we have read.
+    DirectoryRestarted,
+    /// An alarm: a reading would lose many addresses, and waits to be confirmed.
+    DirectoryHeld,
+    /// What was held is in use.
+    DirectoryReleased,
+    /// A directory cannot be read.
+    DirectoryFault,
+    /// A directory is read again.
+    DirectoryRecovered,
 }
 
 impl Kind {
@@ -82,6 +94,12 @@ impl Kind {
             Kind::AttemptUnrecorded => "delivery.unrecorded",
             Kind::ClockSet => "time.set",
             Kind::ClockUnsure => "time.unsure",
+            Kind::DirectoryRead => "directory.read",
+            Kind::DirectoryRestarted => "directory.restarted",
+            Kind::DirectoryHeld => "directory.held",
+            Kind::DirectoryReleased => "directory.released",
+            Kind::DirectoryFault => "directory.fault",
+            Kind::DirectoryRecovered => "directory.recovered",
         }
     }
 }
