@@ -104,6 +104,7 @@ fn network(network: &Network) -> Table {
         }
     }
     texts(&mut table, "dns", &network.dns);
+    unless(&mut table, "dns-validates", &network.dns_validates, &false, |validates| (*validates).into());
     table
 }
 

@@ -36,6 +36,10 @@ fn in_the_head() {
             "f:4:12: network.hostname: `a b`: a label may hold letters, digits, `-` and `_`, and neither begin nor end with `-`, expected a name such as \"mx.example.com\"",
         ),
         (
+            "version = 1\n[network]\nhostname = \"a.example\"\naddress = \"dhcp\"\ndns-validates = true",
+            "f:5:17: network.dns-validates: true, expected `dns` to name the resolvers that are trusted",
+        ),
+        (
             "version = 1\n[network]\nhostname = \"a.example\"",
             "f:2:1: network.address: missing, expected \"dhcp\" or a list such as [\"192.0.2.10/24\"]",
         ),

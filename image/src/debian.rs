@@ -1,6 +1,9 @@
 //! Debian packages that the commands need: those missing are installed, and nothing else is touched.
 
+use std::path::PathBuf;
+
 use crate::Result;
+use crate::cache::Entry;
 use crate::program::Program;
 
 /// What building the kernel and the executable needs.
@@ -30,8 +33,28 @@ pub const QEMU: &[&str] = &["qemu-system-x86", "ovmf", "seabios", "util-linux"];
 /// What converting the image needs.
 pub const FORMATS: &[&str] = &["qemu-utils"];
 
-/// The peers that the tests talk to.
-pub const PEERS: &[&str] = &["swaks", "libnet-ssleay-perl"];
+/// The peers that the tests talk to, and what an unpacked one needs; `ldnsutils` signs the zones that `unbound`
+/// validates.
+const PEERS: &[&str] = &[
+    "swaks",
+    "libnet-ssleay-perl",
+    "unbound",
+    "ldnsutils",
+    "postfix",
+    "openssl",
+    "curl",
+    "python3",
+    "testssl.sh",
+    "iproute2",
+    "libdb5.3",
+    "libgnutls-dane0",
+    "libidn12",
+    "libnsl2",
+    "libpcre2-8-0",
+];
+
+/// A peer that cannot be installed: Debian takes one MTA only, and that is Postfix.
+const UNPACKED: &str = "exim4-daemon-light";
 
 /// Debian's package of the kernel's source. Its version is an input of the cache key.
 pub const KERNEL_SOURCE: &str = "linux-source-6.12";
@@ -49,6 +72,34 @@ pub fn install(packages: &[&str]) -> Result<()> {
     // A fresh machine's lists are old, and do not know the newest packages.
     apt("refresh the package lists").args(["update", "-qq"]).run()?;
     apt("install packages").args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing).run()
+}
+
+/// Installs the peers, unpacks the one that cannot be installed, and returns the folder where its files are.
+///
+/// # Errors
+/// When apt fails, or may not be used.
+pub fn peers() -> Result<PathBuf> {
+    if !missing(&["postfix"]).is_empty() {
+        // Without an answer it would be set up as this machine's mail service, and started.
+        let answer = "echo postfix postfix/main_mailer_type select No configuration | debconf-set-selections";
+        as_root("sh", "answer for Postfix's installation").args(["-c", answer]).run()?;
+    }
+    install(PEERS)?;
+    let known = Program::new("apt-cache", "look for a package")
+        .args(["show", "--no-all-versions", UNPACKED])
+        .output()?;
+    let version = known.lines().find_map(|line| line.strip_prefix("Version: ")).unwrap_or("unknown");
+    let entry = Entry::take("peers", &format!("{UNPACKED}-{version}"))?;
+    if !entry.is_complete() {
+        entry.clear()?;
+        Program::new("apt-get", "fetch a package").args(["download", UNPACKED]).dir(entry.folder()).run()?;
+        Program::new("sh", "unpack a package")
+            .args(["-c", "dpkg-deb -x *.deb . && rm *.deb"])
+            .dir(entry.folder())
+            .run()?;
+        entry.complete()?;
+    }
+    Ok(entry.folder().to_owned())
 }
 
 /// The installed version of a package.
@@ -70,13 +121,16 @@ fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn apt(doing: &str) -> Program {
-    let program = if rustix::process::geteuid().is_root() {
-        Program::new("apt-get", doing).env("DEBIAN_FRONTEND", "noninteractive")
-    } else {
-        Program::new("sudo", doing).args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
-    };
     // Two commands at once wait for each other.
-    program.args(["-o", "DPkg::Lock::Timeout=600"])
+    as_root("apt-get", doing).args(["-o", "DPkg::Lock::Timeout=600"])
+}
+
+fn as_root(name: &str, doing: &str) -> Program {
+    if rustix::process::geteuid().is_root() {
+        Program::new(name, doing).env("DEBIAN_FRONTEND", "noninteractive")
+    } else {
+        Program::new("sudo", doing).args(["DEBIAN_FRONTEND=noninteractive", name])
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod execute;
 mod view;
 
 use serde::{Deserialize, Serialize};
-use store::{Store, Timestamp};
+use store::{DeliveryId, Store, StoreError, Timestamp};
 
 pub use execute::execute;
 pub use view::{DeliveryView, EventView, RecipientView, ReplyView};
@@ -30,6 +30,8 @@ pub enum Operation {
     QueueHold { selection: Selection, text: String },
     /// Let held deliveries go on.
     QueueRelease(Selection),
+    /// Give up now; senders who want to hear of failures are told.
+    QueueBounce(Selection),
     /// Remove without telling anybody.
     QueuePurge(Selection),
     /// The configuration as a file; without a passphrase the secrets are left out.
@@ -152,6 +154,8 @@ pub trait Appliance: Send + Sync {
     fn status(&self) -> Status;
     /// The queue was changed from outside: look at it again.
     fn queue_changed(&self);
+    /// Gives a delivery up and tells its sender; false if an attempt under way decides instead.
+    fn bounce(&self, id: DeliveryId) -> impl Future<Output = Result<bool, StoreError>> + Send;
     fn export(&self, passphrase: Option<&str>) -> Result<String, Refusal>;
     fn import(&self, name: &str, text: &str) -> impl Future<Output = Result<(), Refusal>> + Send;
     fn power(&self, power: Power) -> Result<(), Refusal>;

@@ -34,6 +34,7 @@ impl Operation {
             Operation::QueueRetry(_)
             | Operation::QueueHold { .. }
             | Operation::QueueRelease(_)
+            | Operation::QueueBounce(_)
             | Operation::QueuePurge(_) => Permission::ChangeQueue,
             Operation::ConfigExport { .. } | Operation::ConfigImport { .. } => {
                 Permission::ChangeConfiguration

@@ -6,6 +6,12 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod check;
+pub mod decision;
+pub mod graph;
+pub mod http;
+pub mod ldap;
 pub mod login;
+pub mod mapping;
 pub mod reply;
 pub mod verification;

@@ -9,11 +9,11 @@ use control::{
     wire,
 };
 use ipnet::IpNet;
-use store::{Store, Timestamp};
+use store::{DeliveryId, Store, StoreError, Timestamp};
 use sys::status::FromRole;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{appliance::Appliance, listener::Listener, startup, status::Status};
+use crate::{appliance::Appliance, delivery::Delivery, listener::Listener, startup, status::Status};
 
 /// Administrators' connections at a time; further ones wait.
 const CONNECTIONS_MAX: usize = 16;
@@ -29,18 +29,21 @@ struct Parts {
     addresses: watch::Receiver<Vec<IpNet>>,
     config: watch::Sender<Arc<Config>>,
     status: Status,
+    delivery: Arc<Delivery>,
 }
 
 impl Live {
     pub(crate) fn new(
         appliance: &Appliance,
         listener: &Listener,
+        delivery: &Arc<Delivery>,
         addresses: watch::Receiver<Vec<IpNet>>,
         config: watch::Sender<Arc<Config>>,
         status: &Status,
     ) -> Live {
         let (appliance, listener, status) = (appliance.clone(), listener.clone(), status.clone());
-        Live(Arc::new(Parts { appliance, listener, addresses, config, status }))
+        let delivery = delivery.clone();
+        Live(Arc::new(Parts { appliance, listener, addresses, config, status, delivery }))
     }
 }
 
@@ -93,12 +96,16 @@ impl control::Appliance for Live {
             queued: usage.deliveries,
             held: held.count() as u64,
             disk: DiskUse { used: usage.used, capacity: usage.capacity, reserve: usage.reserve },
-            alarms: Vec::new(),
+            alarms: self.0.appliance.alarms.lines(),
         }
     }
 
     fn queue_changed(&self) {
         self.0.appliance.queued.notify_one();
+    }
+
+    async fn bounce(&self, id: DeliveryId) -> Result<bool, StoreError> {
+        self.0.delivery.bounce(id).await
     }
 
     fn export(&self, passphrase: Option<&str>) -> Result<String, Refusal> {

@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the whole role. It opens no socket of the kernel's: connections come from `net`, as Unix streams.
 
+pub mod alarms;
 pub mod appliance;
 pub mod clock;
 pub mod event;

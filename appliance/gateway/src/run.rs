@@ -126,11 +126,11 @@ async fn serve(io: Io) -> Result<(), RunError> {
     let addresses = notices::start(notices, &appliance, &network, &status);
     let accepting = tokio::spawn(accept(incoming, listener.clone()));
     let resolver = Resolver::new(Arc::new(network.clone()), resolvers(&appliance, None));
-    tokio::spawn(follow_lease(network.lease(), appliance.clone(), resolver.clone()));
+    tokio::spawn(follow_resolvers(network.lease(), appliance.clone(), resolver.clone()));
     keep_time(&appliance, &network, &resolver, &status);
     let delivery = Arc::new(delivery::start(appliance.clone(), Arc::new(network.clone()), resolver));
     if let Some(socket) = io.admin {
-        let live = admin::Live::new(&appliance, &listener, addresses.clone(), config, &status);
+        let live = admin::Live::new(&appliance, &listener, &delivery, addresses.clone(), config, &status);
         admin::start(socket, live)?;
     }
     let own = tokio::spawn(follow_addresses(addresses, delivery.clone(), status.clone()));
@@ -162,11 +162,26 @@ async fn follow_addresses(
     }
 }
 
-/// Asks the resolvers of each new lease, where the configuration names none.
-async fn follow_lease(mut lease: watch::Receiver<Option<Lease>>, appliance: Appliance, resolver: Resolver) {
-    while lease.changed().await.is_ok() {
+/// Asks the resolvers of the configuration in force, or of the lease where it names none.
+async fn follow_resolvers(
+    mut lease: watch::Receiver<Option<Lease>>,
+    appliance: Appliance,
+    resolver: Resolver,
+) {
+    let mut config = appliance.config.clone();
+    let mut known = resolvers(&appliance, None);
+    loop {
+        tokio::select! {
+            Ok(()) = lease.changed() => {}
+            Ok(()) = config.changed() => {}
+            else => return,
+        }
         let settings = resolvers(&appliance, lease.borrow_and_update().as_ref());
-        resolver.configure(settings);
+        // What is remembered is forgotten for other resolvers only.
+        if settings != known {
+            resolver.configure(settings.clone());
+            known = settings;
+        }
     }
 }
 
@@ -190,13 +205,13 @@ fn keep_time(appliance: &Appliance, network: &Network, resolver: &Resolver, stat
 }
 
 fn resolvers(appliance: &Appliance, lease: Option<&Lease>) -> Settings {
-    let servers = appliance.config().network.dns.clone();
+    let network = &appliance.config().network;
+    if !network.dns.is_empty() {
+        return Settings { servers: network.dns.clone(), validating: network.dns_validates };
+    }
     let leased = lease.map(|lease| lease.dns.as_slice()).unwrap_or_default();
-    let servers = if servers.is_empty() {
-        leased.iter().map(|server| (*server, DNS_PORT).into()).collect()
-    } else {
-        servers
-    };
+    let servers = leased.iter().map(|server| (*server, DNS_PORT).into()).collect();
+    // Anybody on the network can answer a DHCP question: such resolvers prove nothing.
     Settings { servers, validating: false }
 }
 
@@ -237,3 +252,6 @@ async fn stop(
     status.finish(FromRole::Stopped).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

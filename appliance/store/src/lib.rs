@@ -29,6 +29,7 @@ pub mod log;
 pub mod message;
 pub mod queue;
 pub mod spool;
+pub mod stream;
 pub mod testing;
 
 pub use configuration::{Configuration, NewConfiguration, Value};

@@ -60,6 +60,12 @@ pub struct Limits {
     pub directories: usize,
     /// Objects of all copies, of which a lookup may have two while one replaces the other. Default 2,000,000.
     pub directory_objects: usize,
+    /// Streams; mail that would need one more waits at its sender's. Default 1,000,000.
+    pub streams: usize,
+    /// Counts of all cycles, each of one stream and domain; the same holds. Default 20,000,000.
+    pub counts: usize,
+    /// Billing cycles whose counts are kept: three years and the present one. Default 37.
+    pub cycles: usize,
     /// The database's page cache, in bytes. Default 32 MiB.
     pub cache_bytes: usize,
     /// First wait before a failed disk is opened again; doubled up to [`Limits::reopen_wait_max`].
@@ -98,6 +104,9 @@ impl Default for Limits {
             lookup_states: 1_000,
             directories: 1_000,
             directory_objects: 2_000_000,
+            streams: 1_000_000,
+            counts: 20_000_000,
+            cycles: 37,
             cache_bytes: 32 << 20,
             reopen_wait: Duration::from_millis(100),
             reopen_wait_max: Duration::from_secs(30),

@@ -16,6 +16,7 @@ pub struct Usage {
     pub accepting: bool,
     pub messages: u64,
     pub deliveries: u64,
+    pub streams: u64,
     pub spool_bytes: u64,
     pub queue_bytes: u64,
     pub log_bytes: u64,
@@ -26,13 +27,16 @@ pub struct Usage {
     pub extent: u64,
 }
 
-/// The bounds that follow from the size of the disk.
+/// The bounds that follow from the size of the disk, and those of the rows that mail makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Space {
     pub(crate) capacity: u64,
     pub(crate) reserve: u64,
     pub(crate) log_budget: u64,
     pub(crate) audit_budget: u64,
+    pub(crate) streams: u64,
+    pub(crate) counts: u64,
+    pub(crate) cycles: usize,
     fixed: u64,
 }
 
@@ -70,6 +74,9 @@ impl Space {
             reserve: percent(limits.reserve_percent).max(absolute),
             log_budget: limits.log_bytes.unwrap_or_else(|| percent(10)),
             audit_budget: limits.audit_bytes.unwrap_or_else(|| percent(2)),
+            streams: limits.streams as u64,
+            counts: limits.counts as u64,
+            cycles: limits.cycles,
             fixed: FIXED_BYTES + capacity / ALLOCATOR_PART,
         }
     }
@@ -129,6 +136,7 @@ impl Space {
             accepting: self.admit(state, 0).is_ok(),
             messages: state.messages,
             deliveries: state.deliveries,
+            streams: state.tallies.streams.rows,
             spool_bytes: state.spool_bytes,
             queue_bytes: state.queue_bytes,
             log_bytes: state.log.bytes,

@@ -25,6 +25,7 @@ use crate::{
     record::{self, RecordKind},
     scan::Scan,
     spool::{self, Body, SpoolWriter, Stored},
+    stream::{self, Count, Stream, count},
     tables::{AUDIT, LOG, MESSAGES, Transaction, decode},
     writer::{Purpose, Writer},
 };
@@ -344,6 +345,54 @@ impl Store {
     pub fn forget_directory_state(&self, lookup: &str) -> Pending<()> {
         let lookup = Box::<str>::from(lookup);
         self.write(Purpose::Update, 0, move |transaction| directory::forget_state(transaction, &lookup))
+    }
+}
+
+/// Streams and their counts.
+impl Store {
+    pub fn stream(&self, name: &str) -> Result<Option<Stream>, StoreError> {
+        stream::get(self.engine(), name)
+    }
+
+    /// Every stream, by name.
+    pub fn streams(&self) -> Scan<Stream> {
+        stream::all(self.engine().clone())
+    }
+
+    /// Makes a stream that had no mail yet. Whether it is new.
+    pub fn prepare_stream(&self, name: &str, now: Timestamp) -> Pending<bool> {
+        if let Err(error) = stream::check_name(name) {
+            return Pending::ready(Err(error));
+        }
+        let name = Box::<str>::from(name);
+        self.write(Purpose::Update, 0, move |transaction| stream::prepare(transaction, &name, now))
+    }
+
+    /// Removes a stream; its counts stay.
+    pub fn remove_stream(&self, name: &str) -> Pending<()> {
+        let name = Box::<str>::from(name);
+        self.write(Purpose::Update, 0, move |transaction| stream::remove(transaction, &name))
+    }
+
+    /// Removes streams without mail for [`stream::STREAM_LIFE`] that are not to `keep`; returns them. When they
+    /// are [`stream::EXPIRE_STEP`], there may be more: call it again. Finding them blocks on the disk.
+    pub fn expire_streams(&self, now: Timestamp, keep: impl Fn(&str) -> bool) -> Pending<Vec<Box<str>>> {
+        match stream::find_expired(self.streams(), now, keep) {
+            Ok(names) => {
+                self.write(Purpose::Update, 0, move |transaction| stream::expire(transaction, &names, now))
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    /// The billing cycles that have a count, oldest first, at most [`Limits::cycles`].
+    pub fn cycles(&self) -> Result<Vec<u32>, StoreError> {
+        count::cycles(self.engine())
+    }
+
+    /// The counts of a cycle, by stream and domain.
+    pub fn counts(&self, cycle: u32) -> Scan<Count> {
+        count::of_cycle(self.engine().clone(), cycle)
     }
 }
 

@@ -37,6 +37,11 @@ pub(crate) const DIRECTORIES: TableDefinition<'_, &'static str, Bytes> = TableDe
 /// User lookup, generation and key → an object of its directory.
 pub(crate) const OBJECTS: TableDefinition<'_, (&'static str, u32, Bytes), Bytes> =
     TableDefinition::new("objects");
+/// Stream → since when, and its last mail.
+pub(crate) const STREAMS: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("streams");
+/// Billing cycle, stream and domain → a count.
+pub(crate) const COUNTS: TableDefinition<'_, (u32, &'static str, &'static str), Bytes> =
+    TableDefinition::new("counts");
 
 /// The row of [`META`] that holds the [`State`].
 pub(crate) const STATE_ROW: &str = "state";
@@ -103,6 +108,8 @@ pub(crate) struct Transaction<'t> {
     pub(crate) records: Rows<'t, (u8, &'static str)>,
     pub(crate) directories: Rows<'t, &'static str>,
     pub(crate) objects: Rows<'t, (&'static str, u32, Bytes)>,
+    pub(crate) streams: Rows<'t, &'static str>,
+    pub(crate) counts: Rows<'t, (u32, &'static str, &'static str)>,
     pub(crate) state: State,
     pub(crate) space: Space,
     /// Events of the writes in this group, logged at its end.
@@ -138,6 +145,8 @@ impl<'t> Transaction<'t> {
             records: Rows::open(write, RECORDS, &written)?,
             directories: Rows::open(write, DIRECTORIES, &written)?,
             objects: Rows::open(write, OBJECTS, &written)?,
+            streams: Rows::open(write, STREAMS, &written)?,
+            counts: Rows::open(write, COUNTS, &written)?,
             state,
             space,
             events: Vec::new(),

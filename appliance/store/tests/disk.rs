@@ -16,7 +16,7 @@ use store::{
     message::{Notice, RecipientState},
     testing::{Fault, MemoryDisk, Operation, Random},
 };
-use world::{at, body, delivery, limits, new_message, open, read_body, receive, reply, result};
+use world::{at, body, delivery, limits, mail, new_message, open, read_body, receive, reply, result};
 
 #[test]
 fn a_disk_with_unknown_data_is_refused_and_stays_as_it_is() {
@@ -241,6 +241,7 @@ fn write_golden(path: &Path) {
     let store = Store::open(disk.clone(), Limits { log_bytes: Some(64 << 10), ..limits() }).unwrap();
     let mut new = new_message(vec![delivery("mx.example.com", &["x", "y"]), delivery("b.example", &["z"])]);
     new.events.push(Event::new(at(0), "smtp.accepted").field("from", "sender@example.net"));
+    new.streams = vec![mail("example:x", 202_611), mail("example:y", 202_611)];
     let enqueued = receive(&store, &vec![b'm'; 70_000], new).unwrap();
     let half = result(enqueued.deliveries[0], vec![(0, RecipientState::Deferred(reply(451)))]);
     store.record(half, vec![], vec![]).wait().unwrap();
@@ -304,6 +305,10 @@ fn the_golden_file_of_version_2_still_opens() {
     check_golden(&store);
     assert_eq!(store.record_of(RecordKind::Login, "ann"), Ok(Some(vec![1, 2])));
     assert!(store.usage().table_bytes > 0);
+    let streams: Vec<_> = store.streams().map(|stream| stream.unwrap().name).collect();
+    assert_eq!(streams, [Box::from("example:x"), "example:y".into()]);
+    let count = store.counts(202_611).next().unwrap().unwrap();
+    assert_eq!((count.messages, &*count.address, count.first_at), (1, "x@example.com", at(0)));
 }
 
 /// Runs of equal bytes as (length, byte), the rest as it is: small in a repository without a compressor.

@@ -102,13 +102,14 @@ impl TestRun {
         let tests = self
             .cargo("run the crates' tests")
             .args(["test", "--locked", "--workspace"])
+            .env("POSTERN_PEERS", debian::peers()?)
             .without_env("POSTERN_IMAGE");
         self.watched(tests)
     }
 
     fn image(&mut self) -> Result<()> {
         debian::install(debian::QEMU)?;
-        debian::install(debian::PEERS)?;
+        debian::peers()?;
         build_image(&self.workspace)?;
         let tests = self
             .cargo("run the image's tests")
@@ -124,7 +125,10 @@ impl TestRun {
             return Err(Error::Usage(text));
         }
         debian::install(debian::BUILD)?;
-        let tests = self.cargo("run the crate's tests").args(["test", "--locked", "--package", name]);
+        let tests = self
+            .cargo("run the crate's tests")
+            .args(["test", "--locked", "--package", name])
+            .env("POSTERN_PEERS", debian::peers()?);
         self.watched(tests)
     }
 

@@ -48,6 +48,7 @@ pub async fn execute<A: Appliance>(
         Operation::QueueRetry(selection) => retry(appliance, &selection).await,
         Operation::QueueRelease(selection) => retry(appliance, &selection).await,
         Operation::QueueHold { selection, text } => hold(appliance, &selection, &text).await,
+        Operation::QueueBounce(selection) => bounce(appliance, &selection).await,
         Operation::QueuePurge(selection) => purge(appliance, &selection).await,
         Operation::ConfigExport { passphrase } => {
             appliance.export(passphrase.as_deref()).map(Outcome::Configuration)
@@ -67,6 +68,7 @@ async fn audit<A: Appliance>(appliance: &A, operation: &Operation) -> Result<(),
         Operation::QueueRetry(selection) => ("queue.retry", describe(selection)),
         Operation::QueueHold { selection, .. } => ("queue.hold", describe(selection)),
         Operation::QueueRelease(selection) => ("queue.release", describe(selection)),
+        Operation::QueueBounce(selection) => ("queue.bounce", describe(selection)),
         Operation::QueuePurge(selection) => ("queue.purge", describe(selection)),
         Operation::ConfigExport { passphrase } => (
             "config.export",
@@ -204,6 +206,20 @@ async fn hold<A: Appliance>(appliance: &A, selection: &Selection, text: &str) ->
         .map(|id| appliance.store().hold(id, hold.clone()))
         .collect();
     finish(appliance, pending).await
+}
+
+async fn bounce<A: Appliance>(appliance: &A, selection: &Selection) -> Result<Outcome, Refusal> {
+    let mut deliveries = 0;
+    // One after another: each makes a notice, and all of them at once would be a storm of our own.
+    for id in select(appliance, selection)? {
+        match appliance.bounce(id).await {
+            Ok(bounced) => deliveries += usize::from(bounced),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    appliance.queue_changed();
+    Ok(Outcome::Changed { deliveries })
 }
 
 async fn purge<A: Appliance>(appliance: &A, selection: &Selection) -> Result<Outcome, Refusal> {

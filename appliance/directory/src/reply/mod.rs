@@ -70,6 +70,11 @@ pub fn read(reply: &Reply, stage: Stage) -> Verdict {
     Verdict { rule: rule.number, meaning: rule.meaning, recipient }
 }
 
+/// What the rule of this number says; a number that no rule has is that of the last, about the message.
+pub fn meaning(rule: u8) -> Meaning {
+    table::RULES.iter().find(|known| known.number == rule).unwrap_or(&table::REST).meaning
+}
+
 impl table::When {
     fn fits(&self, reply: &Reply, text: &str, stage: Stage) -> bool {
         self.code.fits(reply.code())

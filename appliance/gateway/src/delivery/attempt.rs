@@ -14,7 +14,7 @@ use store::{
 use tokio::time::sleep;
 
 use super::{
-    connection::{Connection, OpenFault, Protection},
+    connection::{Connection, OpenFault, Protected, Protection},
     fate::{self, Conclusion, Fate, Terms},
     notice, queue,
     shared::Shared,
@@ -57,9 +57,9 @@ pub(super) async fn run(
     let config = shared.appliance.config();
     let mut attempt = Attempt::new(shared, &config, destination, &delivery, &message);
     attempt.make(link).await;
-    let tls = attempt.tls;
+    let protected = attempt.protected;
     let (conclusion, fates, microsoft) = attempt.conclude();
-    let events = events(shared, &delivery, &fates, &conclusion, tls);
+    let events = events(shared, &delivery, &fates, &conclusion, protected);
     let now = shared.appliance.clock.now();
     let notices = notice::write(store, &config, &delivery, &message, &conclusion, now);
     settle(shared, destination, &delivery, &conclusion, &fates, microsoft).await;
@@ -81,8 +81,8 @@ struct Attempt<'a> {
     /// What the undecided share if no further host is left.
     last: Option<Fate>,
     microsoft: bool,
-    /// Whether the connection used last was protected.
-    tls: bool,
+    /// How the connection used last was protected.
+    protected: Protected,
 }
 
 impl<'a> Attempt<'a> {
@@ -109,7 +109,7 @@ impl<'a> Attempt<'a> {
             fates,
             last: None,
             microsoft,
-            tls: false,
+            protected: Protected::Plain,
         }
     }
 
@@ -233,7 +233,7 @@ impl<'a> Attempt<'a> {
     /// Sends to all who are pending, in as many transactions as it takes.
     async fn send(&mut self, connection: &mut Connection) {
         let host = connection.hop().to_string();
-        self.tls = connection.is_tls();
+        self.protected = connection.protected();
         let most = self.config.delivery.recipients as usize;
         let mut elsewhere = Vec::new();
         while connection.is_ready() && !self.pending.is_empty() {
@@ -415,7 +415,7 @@ fn events(
     delivery: &Delivery,
     fates: &[(usize, Fate)],
     conclusion: &Conclusion,
-    tls: bool,
+    protected: Protected,
 ) -> Vec<Event> {
     let mut groups: Vec<(Kind, &Fate, Vec<String>)> = Vec::new();
     for ((index, fate), (_, state)) in fates.iter().zip(&conclusion.record.recipients) {
@@ -440,15 +440,24 @@ fn events(
             event = event.field("rule", fate.rule);
         }
         match (kind, fate.meaning) {
-            (Kind::Delivered, _) => event.field("tls", tls),
+            (Kind::Delivered, _) => event.field("tls", protected.name()),
             (_, Some(Meaning::Configuration)) => event.fault(FaultClass::Configuration),
             _ => event.fault(FaultClass::Peer),
         }
     };
     let mut events: Vec<Event> = groups.into_iter().map(one).collect();
-    for (action, indices) in &conclusion.notices {
-        let event = shared.appliance.events.event(Kind::NoticeSent).delivery(delivery.id);
-        events.push(event.field("action", notice::name(*action)).field("recipients", indices.len()));
-    }
+    events.extend(notice_events(shared, delivery.id, conclusion));
     events.into_iter().map(crate::event::escaped).collect()
+}
+
+/// One event for each notice.
+pub(super) fn notice_events(
+    shared: &Shared,
+    id: DeliveryId,
+    conclusion: &Conclusion,
+) -> impl Iterator<Item = Event> {
+    conclusion.notices.iter().map(move |(action, indices)| {
+        let event = shared.appliance.events.event(Kind::NoticeSent).delivery(id);
+        event.field("action", notice::name(*action)).field("recipients", indices.len())
+    })
 }

@@ -47,6 +47,29 @@ pub(super) struct Protection {
     pub(super) check: Check,
 }
 
+/// How a connection was protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protected {
+    Plain,
+    /// By TLS, with whoever it was.
+    Unverified,
+    /// By TLS, with a host whose name a root vouches for.
+    ByName,
+    /// By TLS, with the host that TLSA records name.
+    ByDane,
+}
+
+impl Protected {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Protected::Plain => "none",
+            Protected::Unverified => "unverified",
+            Protected::ByName => "name",
+            Protected::ByDane => "dane",
+        }
+    }
+}
+
 /// An open connection.
 pub(super) struct Connection {
     io: Box<dyn ByteStream>,
@@ -54,6 +77,7 @@ pub(super) struct Connection {
     actions: Actions,
     clock: Clock,
     hop: Hop,
+    check: Check,
     handshake: Handshake,
     pub(super) opened: Time,
     pub(super) transactions: u32,
@@ -108,6 +132,7 @@ impl Connection {
             actions,
             clock: clock.clone(),
             hop: hop.clone(),
+            check: protection.check.clone(),
             handshake: tls.handshake(&protection.check),
             opened: now,
             transactions: 0,
@@ -128,9 +153,14 @@ impl Connection {
         &self.hop
     }
 
-    /// Whether it is protected.
-    pub(super) fn is_tls(&self) -> bool {
-        self.session.is_tls()
+    /// How it is protected, for the log.
+    pub(super) fn protected(&self) -> Protected {
+        match (self.session.is_tls(), &self.check) {
+            (false, _) => Protected::Plain,
+            (true, Check::Nobody) => Protected::Unverified,
+            (true, Check::Name) => Protected::ByName,
+            (true, Check::Dane(_)) => Protected::ByDane,
+        }
     }
 
     /// Whether another transaction may be handed in.
@@ -271,9 +301,15 @@ impl Connection {
     }
 
     async fn start_tls(&mut self) {
-        let name = match &self.hop.host {
-            HopHost::Name(name) => ServerName::try_from(name.as_str().to_owned()).ok(),
-            HopHost::Address(address) => Some(ServerName::from(*address)),
+        let asked = match &self.check {
+            Check::Dane(dane) => dane.names.first(),
+            Check::Nobody | Check::Name => None,
+        };
+        let name = match (asked, &self.hop.host) {
+            (Some(name), _) | (None, HopHost::Name(name)) => {
+                ServerName::try_from(name.as_str().to_owned()).ok()
+            }
+            (None, HopHost::Address(address)) => Some(ServerName::from(*address)),
         };
         let Some(name) = name else { return self.input(Input::TlsFailed) };
         let wake = self.clock.instant(self.state.wake);

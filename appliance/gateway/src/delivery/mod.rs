@@ -5,6 +5,7 @@
 //! before anything is forgotten. What a reply means stands in one table ([`directory::reply`]).
 
 mod attempt;
+mod bounce;
 mod breaker;
 mod connection;
 mod fate;
@@ -20,6 +21,7 @@ mod worker;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use store::{DeliveryId, StoreError};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{appliance::Appliance, dns::Resolver, transport::Transport};
@@ -53,6 +55,15 @@ impl Delivery {
     /// Opens connections for questions about recipients.
     pub fn prober(&self) -> Prober {
         Prober { shared: self.shared.clone() }
+    }
+
+    /// Gives up every open recipient of a delivery, and tells its sender. False while an attempt is under way: what
+    /// it comes to decides.
+    ///
+    /// # Errors
+    /// What the store says; nothing was changed then.
+    pub async fn bounce(&self, id: DeliveryId) -> Result<bool, StoreError> {
+        bounce::bounce(&self.shared, id).await
     }
 
     /// Begins no further attempts and waits until those under way are recorded, at most for `patience`. What was

@@ -92,6 +92,7 @@ fn enqueueable(notice: dsn::Notice, config: &Config, about: &Message, now: Times
         received_at: now,
         deliveries: vec![delivery],
         events: Vec::new(),
+        streams: Vec::new(),
     };
     Some(Notice { message, body: notice.body.into() })
 }

@@ -83,6 +83,7 @@ impl Bench {
             received_at: now,
             deliveries: vec![delivery],
             events: vec![],
+            streams: Vec::new(),
         };
         let id = writer.commit(message).await.unwrap().id;
         self.appliance.queued.notify_one();
@@ -343,4 +344,53 @@ async fn many_recipients_go_in_several_transactions() {
     all.dedup();
     assert_eq!(all.len(), 250);
     assert_eq!(hop.connections(), 1);
+}
+
+#[tokio::test]
+async fn what_an_administrator_gives_up_is_reported_to_its_sender() {
+    let mut bench = bench("");
+    let refuses = Script::default().on("RCPT", Does::Say("450 4.2.1 mailbox busy"));
+    let (hop, sender) = (bench.hop(FIRST, refuses), bench.hop(SENDER, Script::default()));
+    let tried_id = bench.enqueue("a@sender.example", &["b@ours.example", "c@ours.example"], None).await;
+    bench.enqueue("", &["b@ours.example"], None).await;
+    bench.enqueue("a@sender.example", &["d@ours.example"], Some(Notify::Never)).await;
+    bench.begin();
+    let entries = bench.until("three attempts", |entries| entries.len() == 3 && tried(entries)).await;
+    let delivery = bench.delivery.as_ref().unwrap();
+    for entry in entries {
+        assert_eq!(delivery.bounce(entry.id).await, Ok(true));
+        assert!(matches!(delivery.bounce(entry.id).await, Err(StoreError::NotFound { .. })), "once only");
+    }
+    bench.until_empty().await;
+    assert!(hop.mail().is_empty());
+    let notices = sender.mail();
+    assert_eq!(notices.len(), 1, "the null sender, and who wants no word, hear nothing");
+    let text = String::from_utf8(notices[0].body.clone()).unwrap();
+    for part in
+        ["Final-Recipient: rfc822; b@", "Final-Recipient: rfc822; c@", "Action: failed", "Status: 5.0.0"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(text.contains("given up by an administrator; the last reply was 450"), "{text}");
+    bench.store.flush_events().await.unwrap();
+    let query = store::log::Query { message: Some(tried_id), ..store::log::Query::default() };
+    let log = bench.store.events(&query).unwrap();
+    assert!(log.events.iter().any(|(_, event)| event.kind == "delivery.bounced"));
+}
+
+#[tokio::test]
+async fn an_attempt_under_way_decides_before_the_administrator() {
+    let mut bench = bench("");
+    let _silent = bench.network.listen(FIRST.parse().unwrap());
+    let id = bench.enqueue("a@sender.example", &["b@ours.example"], None).await;
+    bench.begin();
+    let opened = async {
+        while bench.network.tried.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LATE, opened).await.expect("an attempt");
+    let delivery = bench.delivery.as_ref().unwrap();
+    assert_eq!(delivery.bounce(store::DeliveryId { message: id, number: 0 }).await, Ok(false));
+    assert_eq!(bench.entries().len(), 1);
 }

@@ -15,7 +15,7 @@ use crate::{
     dns::{Lookup, Resolver, TempError},
     route::{self, Hop, HopHost, Own, RouteFault, Target},
     tls::{
-        client::{Check, TlsClient},
+        client::{Check, Dane, TlsClient},
         dane, roots,
     },
 };
@@ -121,27 +121,40 @@ impl Ways {
     /// # Errors
     /// The TLSA records could not be asked for: then the host is not used (RFC 7672 §2.1.2).
     pub(super) async fn protection(&self, place: &Place<'_>, hop: &Hop) -> Result<Protection, TempError> {
-        if let Place::Ours(domain) = place
-            && domain.tls == RouteTls::Required
-        {
-            return Ok(Protection { policy: TlsPolicy::Required, check: Check::Name });
+        let required = matches!(place, Place::Ours(domain) if domain.tls == RouteTls::Required);
+        let dane = self.dane(hop).await;
+        if required {
+            // A name that a trusted root vouches for is what was asked for; records that name the certificate are
+            // better, and what they say cannot be doubted.
+            let named = Protection { policy: TlsPolicy::Required, check: Check::Name };
+            let checks = |dane: &Protection| matches!(dane.check, Check::Dane(_));
+            return Ok(dane.ok().flatten().filter(checks).unwrap_or(named));
         }
         let opportunistic = Protection { policy: TlsPolicy::Opportunistic, check: Check::Nobody };
-        let HopHost::Name(host) = &hop.host else { return Ok(opportunistic) };
-        if !hop.authentic {
-            return Ok(opportunistic);
-        }
-        // RFC 7672 §2.2.3: at the port that is connected to.
-        let Ok(base) = DomainName::parse(&format!("_{}._tcp.{host}", hop.address.port())) else {
-            return Ok(opportunistic);
-        };
-        Ok(match self.resolver.tlsa(&base).await? {
-            Lookup::Found(found) if found.authentic => {
-                let check = dane::Records::usable(found.records).map_or(Check::Nobody, Check::Dane);
-                Protection { policy: TlsPolicy::Required, check }
+        Ok(dane?.unwrap_or(opportunistic))
+    }
+
+    /// What the host's TLSA records demand; `None` where there are none that DNSSEC proves.
+    async fn dane(&self, hop: &Hop) -> Result<Option<Protection>, TempError> {
+        let (HopHost::Name(host), Some(proof)) = (&hop.host, &hop.proof) else { return Ok(None) };
+        let bases = [Some(&proof.canonical), (proof.canonical != *host).then_some(host)];
+        for base in bases.into_iter().flatten() {
+            // RFC 7672 §2.2.3: at the port that is connected to. What is too long to have a name below has no records.
+            let Ok(name) = DomainName::parse(&format!("_{}._tcp.{base}", hop.address.port())) else {
+                continue;
+            };
+            if let Lookup::Found(found) = self.resolver.tlsa(&name).await?
+                && found.authentic
+            {
+                let names = [Some(base), Some(host), proof.domain.as_ref()];
+                let names = names.into_iter().flatten().cloned().collect();
+                // RFC 7672 §2.2: records none of which can be used demand TLS, and check nobody.
+                let check = dane::Records::usable(found.records)
+                    .map_or(Check::Nobody, |records| Check::Dane(Dane { records, names }));
+                return Ok(Some(Protection { policy: TlsPolicy::Required, check }));
             }
-            _ => opportunistic,
-        })
+        }
+        Ok(None)
     }
 
     /// The TLS settings of this configuration.

@@ -36,6 +36,8 @@ pub enum Kind {
     DeliveryFailed,
     /// A delivery waits until it is released.
     DeliveryHeld,
+    /// An administrator gave recipients up.
+    Bounced,
     /// A status notification was enqueued for the sender.
     NoticeSent,
     /// An alarm: everything for a destination waits until our configuration, or the tenant's, is mended.
@@ -72,6 +74,7 @@ impl Kind {
             Kind::DeliveryDeferred => "delivery.deferred",
             Kind::DeliveryFailed => "delivery.failed",
             Kind::DeliveryHeld => "delivery.held",
+            Kind::Bounced => "delivery.bounced",
             Kind::NoticeSent => "delivery.notice",
             Kind::DestinationHeld => "delivery.destination-held",
             Kind::DestinationReleased => "delivery.destination-released",

@@ -258,7 +258,8 @@ impl Policy {
         let deliveries = transaction.deliveries(now, self.config.delivery.lifetime.duration());
         // In the same commit: a message is never without its event, nor an event without its message.
         let events = vec![escaped(accepted)];
-        let new = NewMessage { envelope, source, received_at: now, deliveries, events };
+        let streams = Vec::new();
+        let new = NewMessage { envelope, source, received_at: now, deliveries, events, streams };
         match intake.commit(new).await {
             Ok(id) => {
                 self.accepted += 1;

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read},
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -33,14 +33,45 @@ pub(crate) struct Lab {
     pub(crate) folder: PathBuf,
 }
 
-/// Whether this machine lets us make namespaces; tests that need them say that they were skipped.
-pub(crate) fn available() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root || !Path::new("/dev/net/tun").exists() {
-        eprintln!("skipped: needs root and /dev/net/tun");
-        return false;
+/// Whether this machine lets us make namespaces, and has these peers. Where it does not, the test says that it was
+/// skipped; but `cargo postern test`, which installs them, sets `POSTERN_PEERS`, and then it fails.
+pub(crate) fn available(peers: &[&str]) -> bool {
+    let missing = if !rustix::process::geteuid().is_root() || !Path::new("/dev/net/tun").exists() {
+        "root and /dev/net/tun"
+    } else if let Some(missing) = peers.iter().find(|peer| program(peer).is_none()) {
+        missing
+    } else {
+        return true;
+    };
+    assert!(std::env::var_os("POSTERN_PEERS").is_none(), "this test needs {missing}");
+    eprintln!("skipped: needs {missing}");
+    false
+}
+
+/// Where a peer is installed, or unpacked in the folder that `POSTERN_PEERS` names.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let unpacked = std::env::var_os("POSTERN_PEERS").map(PathBuf::from);
+    let own = unpacked.iter().flat_map(|folder| [folder.join("usr/sbin"), folder.join("usr/bin")]);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = own.chain(std::env::split_paths(&path)).chain(["/usr/sbin".into()]).collect();
+    folders.into_iter().map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// What a program said, for a failure's text.
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Asks again until there is an answer; panics if none comes.
+pub(crate) fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(50));
     }
-    true
 }
 
 impl Lab {
@@ -80,6 +111,13 @@ impl Lab {
         worker.join().unwrap()
     }
 
+    /// Returns when something listens on the peers' end.
+    pub(crate) fn wait_for_port(&self, port: u16) {
+        wait_for(&format!("a peer listens on port {port}"), || {
+            self.inside(move || TcpStream::connect((HOST, port)).ok())
+        });
+    }
+
     pub(crate) fn listen(&self, port: u16) -> TcpListener {
         self.inside(move || TcpListener::bind((HOST, port)).unwrap())
     }
@@ -111,6 +149,13 @@ impl Lab {
     pub(crate) fn control(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
         command.arg("ctl").arg("--disk").arg(self.disk()).arg("--json").args(words).output().unwrap()
+    }
+
+    /// How many deliveries are in the queue.
+    pub(crate) fn queued(&self) -> u64 {
+        let status = self.control(&["status"]);
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        status["status"]["queued"].as_u64().unwrap()
     }
 
     /// Sends a message with swaks; the words are added to its command line.
@@ -159,14 +204,7 @@ impl Appliance {
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the appliance stops on SIGTERM");
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_for("the appliance stops on SIGTERM", || self.child.try_wait().unwrap())
     }
 
     /// The power goes: every process dies where it is.
@@ -183,7 +221,8 @@ impl Drop for Appliance {
     }
 }
 
-fn kill_tree(pid: u32) {
+/// Kills a process and all that it started, and waits until what they held is free.
+pub(crate) fn kill_tree(pid: u32) {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -191,4 +230,11 @@ fn kill_tree(pid: u32) {
     for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
         kill_tree(child);
     }
+    wait_for("a killed process ends", || has_ended(pid).then_some(()));
+}
+
+/// Whether nothing but an entry for its parent is left of a process.
+fn has_ended(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().find(|line| line.starts_with("State:")).is_none_or(|state| state.contains('Z'))
 }

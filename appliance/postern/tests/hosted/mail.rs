@@ -1,41 +1,14 @@
 //! Real mail from swaks to a next hop.
 
-use std::process::Output;
-
 use crate::{
-    lab::{self, HOST, Lab},
+    configuration::configuration,
+    lab::{self, Lab, text},
     next_hop::NextHop,
 };
 
-/// A configuration with one domain, routed to the peers' end of the link.
-fn configuration(port: u16) -> String {
-    format!(
-        r#"version = 1
-
-[network]
-hostname = "mx.example.com"
-address = ["10.77.0.2/24"]
-gateway = ["{HOST}"]
-dns = ["{HOST}"]
-
-[[realm]]
-name = "example"
-
-[[domain]]
-name = "example.com"
-realm = "example"
-route = ["[{HOST}]:{port}"]
-"#
-    )
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 #[test]
 fn a_message_goes_through_and_carries_the_true_client_address() {
-    if !lab::available() {
+    if !lab::available(&["swaks"]) {
         return;
     }
     let lab = Lab::new();
@@ -55,7 +28,7 @@ fn a_message_goes_through_and_carries_the_true_client_address() {
 
 #[test]
 fn a_recipient_in_a_foreign_domain_is_refused() {
-    if !lab::available() {
+    if !lab::available(&["swaks"]) {
         return;
     }
     let lab = Lab::new();
@@ -69,7 +42,7 @@ fn a_recipient_in_a_foreign_domain_is_refused() {
 
 #[test]
 fn what_was_accepted_survives_a_cut_while_the_next_hop_is_away() {
-    if !lab::available() {
+    if !lab::available(&["swaks"]) {
         return;
     }
     let lab = Lab::new();
@@ -83,4 +56,43 @@ fn what_was_accepted_survives_a_cut_while_the_next_hop_is_away() {
     let retried = lab.control(&["queue", "retry", "--all"]);
     assert!(retried.status.success(), "{}", text(&retried));
     assert!(next_hop.take().text.contains("kept"));
+}
+
+#[test]
+fn what_is_given_up_by_hand_is_reported_to_its_sender() {
+    if !lab::available() {
+        return;
+    }
+    let lab = Lab::new();
+    let next_hop = NextHop::start(lab.listen(2526));
+    // Where example.com's mail should go nobody listens; its senders are at example.net.
+    let senders =
+        format!("\n[[domain]]\nname = \"example.net\"\nrealm = \"example\"\nroute = [\"[{HOST}]:2526\"]\n");
+    let appliance = lab.start(&(configuration(2527) + &senders));
+    for sender in ["sender@example.net", "<>"] {
+        let sent = lab.swaks(&["--to", "user@example.com", "--from", sender, "--header", "Subject: lost"]);
+        assert!(sent.status.success(), "{}", text(&sent));
+    }
+    // An attempt that is under way decides first.
+    let given_up = || {
+        let bounced = lab.control(&["queue", "bounce", "--destination", "example.com"]);
+        assert!(bounced.status.success(), "{}", text(&bounced));
+        text(&lab.control(&["queue", "list", "--destination", "example.com"])).contains("the queue is empty")
+    };
+    let end = std::time::Instant::now() + lab::PATIENCE;
+    while !given_up() {
+        assert!(std::time::Instant::now() < end, "both are given up");
+    }
+    let notice = next_hop.take();
+    assert_eq!(
+        (notice.sender.as_str(), notice.recipients.as_slice()),
+        ("", &["sender@example.net".to_owned()][..])
+    );
+    assert!(
+        notice.text.contains("Action: failed") && notice.text.contains("Subject: lost"),
+        "{}",
+        notice.text
+    );
+    assert!(next_hop.try_take().is_none(), "nobody hears of what nobody sent");
+    assert!(appliance.stop().success());
 }

@@ -18,6 +18,19 @@ pub(crate) struct Received {
     pub(crate) text: String,
 }
 
+impl Received {
+    /// The value of its first `Subject`, as UTF-8.
+    pub(crate) fn subject(&self) -> &str {
+        self.text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default()
+    }
+
+    /// What our trace field says that it came by.
+    pub(crate) fn protocol(&self) -> Option<&str> {
+        let (_, after) = self.text.split_once(" with ")?;
+        after.split_whitespace().next()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct NextHop {
     messages: mpsc::Receiver<Received>,
@@ -54,9 +67,9 @@ fn serve(stream: TcpStream, messages: &mpsc::Sender<Received>) -> Option<()> {
     loop {
         let line = read_line(&mut reader)?;
         match line.get(..4).unwrap_or(&line).to_ascii_uppercase().as_str() {
-            "EHLO" => {
-                say("250-next.example.net\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 52428800\r\n250 DSN")?
-            }
+            "EHLO" => say(
+                "250-next.example.net\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 52428800\r\n250 DSN",
+            )?,
             "MAIL" => {
                 message.sender = path(&line);
                 say("250 2.1.0 sender")?;

@@ -109,6 +109,8 @@ enum QueueWords {
     },
     /// Let held entries go on.
     Release(SelectionWords),
+    /// Give up now, and tell the senders who want to hear of failures.
+    Bounce(SelectionWords),
     /// Remove without telling anybody.
     Purge(SelectionWords),
 }
@@ -184,6 +186,7 @@ fn queue(words: QueueWords) -> Operation {
             Operation::QueueHold { selection: selection.into(), text: reason }
         }
         QueueWords::Release(words) => Operation::QueueRelease(words.into()),
+        QueueWords::Bounce(words) => Operation::QueueBounce(words.into()),
         QueueWords::Purge(words) => Operation::QueuePurge(words.into()),
     }
 }
