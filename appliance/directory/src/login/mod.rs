@@ -14,6 +14,7 @@ pub mod local;
 pub mod lockout;
 pub mod mailbox;
 
+pub mod oidc;
 mod pop3;
 mod unix_time;
 
