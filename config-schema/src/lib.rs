@@ -4,6 +4,8 @@
 
 #![warn(missing_docs)]
 
+pub mod address;
+pub mod address_mapping;
 pub mod administrator;
 mod bounded;
 pub mod command;
@@ -13,6 +15,7 @@ mod depth;
 pub mod domain;
 mod example;
 mod export;
+mod index;
 mod json;
 pub mod known_network;
 pub mod limits;
@@ -20,8 +23,10 @@ mod mistake;
 pub mod name;
 pub mod network;
 pub mod password;
+pub mod provisioning;
 mod reader;
 pub mod realm;
+pub mod recipients;
 pub mod route;
 mod schema;
 pub mod secret;
@@ -35,16 +40,20 @@ pub mod value;
 pub mod verification_server;
 mod words;
 
+pub use address::{AddressKey, AddressKeyError};
+pub use address_mapping::AddressMapping;
 pub use administrator::Administrator;
 pub use date::{Date, DateError};
 pub use delivery::Delivery;
 pub use depth::DEPTH_MAX;
-pub use domain::{Domain, Mapping, Profile, RouteTls};
+pub use domain::{Domain, Mapping, PlusAddresses, Profile, RouteTls, Unlisted};
 pub use known_network::KnownNetwork;
 pub use limits::{Limits, TcpLimits};
 pub use mistake::{Mistake, Mistakes};
 pub use network::{Addressing, Network};
-pub use realm::{Realm, RealmName, Resolved};
+pub use provisioning::Provisioning;
+pub use realm::{Realm, RealmName, RealmStream, Resolved};
+pub use recipients::{ProbeSender, Recipients};
 pub use route::{Route, RouteHost};
 pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources, TotpSecret};
 pub use setting::{Setting, SettingValue};
@@ -59,8 +68,8 @@ pub use verification_server::VerificationServer;
 use std::collections::HashMap;
 
 use domain::Around;
+use index::Index;
 use mistake::Notes;
-use name::DomainName;
 use reader::{Place, Section};
 use realm::Realms;
 
@@ -81,12 +90,20 @@ pub struct Config {
     pub domains: Vec<Domain>,
     /// Hosts that are asked about recipients, for domains that name none themselves.
     pub verification_servers: Vec<VerificationServer>,
+    /// Addresses that have a stream of their own.
+    pub address_mappings: Vec<AddressMapping>,
     /// Networks with privileges.
     pub known_networks: Vec<KnownNetwork>,
     /// What peers may take.
     pub limits: Limits,
     /// How long a TCP connection may stay in each phase.
     pub tcp: TcpLimits,
+    /// How it is found out whether a recipient is real.
+    pub recipients: Recipients,
+    /// Which sender is named when a verification server is asked.
+    pub probe_sender: ProbeSender,
+    /// The billing cycle.
+    pub provisioning: Provisioning,
     /// How mail is handed on.
     pub delivery: Delivery,
     /// Time servers; empty: those that DHCP names.
@@ -97,6 +114,7 @@ pub struct Config {
     pub administrators: Vec<Administrator>,
     /// Who else may log in, each name once.
     pub users: Vec<User>,
+    index: Index,
 }
 
 impl Config {
@@ -132,7 +150,7 @@ impl Config {
             root.missing("network", "a table [network]", notes);
         }
         let network = root.section("network", notes).and_then(|section| Network::read(section, notes));
-        let realms = realm::read(root.sections("realm", notes), notes);
+        let (realms, listed) = realm::read(root.sections("realm", notes), notes);
         let mut around =
             Around { realms: Realms::new(&realms), network: network.as_ref(), lookups: HashMap::new() };
         let user_lookups = user_lookup::read(root.sections("user-lookup", notes), &around, notes);
@@ -140,9 +158,16 @@ impl Config {
         let domains = domain::read(root.sections("domain", notes), &around, notes);
         let servers = root.sections("verification-server", notes);
         let verification_servers = verification_server::read(servers, &domains, &around, notes);
-        let known_networks = known_network::read(root.sections("known-network", notes), notes);
+        realm::check_listed(&listed, &domains, notes);
+        let address_mappings =
+            address_mapping::read(root.sections("address-mapping", notes), &domains, notes);
+        let known_networks = known_network::read(root.sections("known-network", notes), &around, notes);
         let (limits, tcp) =
             root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
+        let recipients = root.section("recipients", notes).map(|section| Recipients::read(section, notes));
+        let (recipients, probe_sender) = recipients.unwrap_or_default();
+        let provisioning =
+            root.section("provisioning", notes).map(|section| Provisioning::read(section, notes));
         let delivery =
             root.section("delivery", notes).map(|section| Delivery::read(section, notes)).unwrap_or_default();
         let time_servers =
@@ -151,50 +176,47 @@ impl Config {
         let administrators = administrator::read(root.sections("administrator", notes), notes);
         let users = user::read(root.sections("user", notes), &around, &administrators, notes);
         root.finish(notes);
-        Some(Config {
+        let mut config = Config {
             network: network?,
             realms,
             user_lookups,
             domains,
             verification_servers,
+            address_mappings,
             known_networks,
             limits,
             tcp,
+            recipients,
+            probe_sender,
+            provisioning: provisioning.unwrap_or_default(),
             delivery,
             time_servers,
             tls,
             administrators,
             users,
-        })
-    }
-
-    /// The domain of this exact name.
-    pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
-        self.domains.iter().find(|domain| domain.name == *name)
-    }
-
-    /// The user of this name.
-    pub fn user(&self, name: &UserName) -> Option<&User> {
-        self.users.iter().find(|user| user.name == *name)
-    }
-
-    /// The host that is asked whether a recipient in this domain exists: its own, or else the one for all.
-    pub fn verification_server(&self, domain: &DomainName) -> Option<&Route> {
-        let own = self.domain(domain).and_then(|domain| domain.verification_server.as_ref());
-        let named = |name: Option<&DomainName>| {
-            let found = self.verification_servers.iter().find(|server| server.domain.as_ref() == name);
-            found.map(|found| &found.server)
+            index: Index::default(),
         };
-        own.or_else(|| named(Some(domain))).or_else(|| named(None))
+        config.index = Index::of(&config);
+        Some(config)
     }
 
-    /// The value of a setting in a realm's `default` stream, and the realm that it comes from. `None`: there is no
-    /// such setting.
-    pub fn setting(&self, realm: &RealmName, id: u16) -> Option<Resolved> {
+    /// The value of a setting for a stream, and the stream that it comes from: itself, its realm's `default`, that of
+    /// a realm above, `base:default`, or none. `None`: there is no such setting.
+    pub fn setting(&self, stream: &StreamName, id: u16) -> Option<Resolved> {
         let setting = setting::Known::find(id)?;
-        let realms = Realms::new(&self.realms);
-        let own = realms.resolve(realm, setting);
-        Some(if own.from.is_some() { own } else { realms.resolve(&RealmName::base(), setting) })
+        if let Some(own) = self.stream(stream).and_then(|own| setting::of(&own.settings, id)) {
+            return Some(Resolved { value: own, from: Some(stream.clone()) });
+        }
+        let base = RealmName::base();
+        let mut at = Some(stream.realm());
+        for _ in 0..realm::REALM_DEPTH_MAX {
+            let Some(realm) = at.and_then(|name| self.realm(name)) else { break };
+            if let Some(own) = setting::of(&realm.settings, id) {
+                return Some(Resolved { value: own, from: Some(StreamName::default_of(realm.name.clone())) });
+            }
+            at = (realm.name != base).then_some(&realm.parent);
+        }
+        Some(Resolved { value: setting.usual, from: None })
     }
 
     /// The first known network that holds this address.

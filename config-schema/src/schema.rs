@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 use toml_edit::Table;
 
 use crate::{
-    Config, DEPTH_MAX, Delivery, Limits, SecretSources, TcpLimits, VERSION, bounded::Key, mistake::Notes,
-    reader::Section, user_lookup::ldap::LdapPace,
+    Config, DEPTH_MAX, Delivery, Limits, Provisioning, Recipients, SecretSources, TcpLimits, VERSION,
+    bounded::Key, mistake::Notes, reader::Section, user_lookup::ldap::LdapPace,
 };
 
 /// The JSON Schema (draft 2020-12) of this version's file, with its `$id`.
@@ -24,6 +24,8 @@ pub(crate) fn schema() -> Json {
     for (path, keys) in [
         ("/properties/limits", Limits::KEYS),
         ("/properties/limits/properties/tcp", TcpLimits::KEYS),
+        ("/properties/recipients", Recipients::KEYS),
+        ("/properties/provisioning", Provisioning::KEYS),
         ("/properties/delivery", Delivery::KEYS),
         ("/properties/user-lookup/items", LdapPace::KEYS),
     ] {

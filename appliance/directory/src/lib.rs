@@ -14,4 +14,5 @@ pub mod ldap;
 pub mod login;
 pub mod mapping;
 pub mod reply;
+pub mod valid_recipients;
 pub mod verification;

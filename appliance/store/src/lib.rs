@@ -23,6 +23,7 @@ mod space;
 mod store;
 mod tables;
 mod tally;
+mod valid_recipient;
 mod writer;
 
 pub mod log;
@@ -44,3 +45,6 @@ pub use record::RecordKind;
 pub use scan::Scan;
 pub use space::Usage;
 pub use store::Store;
+pub use valid_recipient::{
+    VALID_RECIPIENT_MAX, ValidRecipient, ValidRecipientChange, ValidRecipientsChanged,
+};

@@ -66,6 +66,8 @@ pub struct Limits {
     pub counts: usize,
     /// Billing cycles whose counts are kept: three years and the present one. Default 37.
     pub cycles: usize,
+    /// Valid recipients of all streams, and in one change. Default 500,000.
+    pub valid_recipients: usize,
     /// The database's page cache, in bytes. Default 32 MiB.
     pub cache_bytes: usize,
     /// First wait before a failed disk is opened again; doubled up to [`Limits::reopen_wait_max`].
@@ -107,6 +109,7 @@ impl Default for Limits {
             streams: 1_000_000,
             counts: 20_000_000,
             cycles: 37,
+            valid_recipients: 500_000,
             cache_bytes: 32 << 20,
             reopen_wait: Duration::from_millis(100),
             reopen_wait_max: Duration::from_secs(30),

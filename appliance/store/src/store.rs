@@ -27,6 +27,7 @@ use crate::{
     spool::{self, Body, SpoolWriter, Stored},
     stream::{self, Count, Stream, count},
     tables::{AUDIT, LOG, MESSAGES, Transaction, decode},
+    valid_recipient::{self, ValidRecipient, ValidRecipientChange, ValidRecipientsChanged},
     writer::{Purpose, Writer},
 };
 
@@ -393,6 +394,38 @@ impl Store {
     /// The counts of a cycle, by stream and domain.
     pub fn counts(&self, cycle: u32) -> Scan<Count> {
         count::of_cycle(self.engine().clone(), cycle)
+    }
+}
+
+/// Valid recipients.
+impl Store {
+    /// The entry of an address in a stream's own table.
+    pub fn valid_recipient(&self, stream: &str, address: &str) -> Result<Option<ValidRecipient>, StoreError> {
+        valid_recipient::get(self.engine(), stream, address)
+    }
+
+    /// A stream's own table, by address.
+    pub fn valid_recipients(&self, stream: &str) -> Scan<ValidRecipient> {
+        valid_recipient::of_stream(self.engine().clone(), stream)
+    }
+
+    /// Each stream that has an entry of its own.
+    pub fn valid_recipient_streams(&self) -> Result<Vec<Box<str>>, StoreError> {
+        valid_recipient::streams(self.engine())
+    }
+
+    /// Changes a stream's table with its audit entry, all or nothing.
+    pub fn set_valid_recipients(
+        &self,
+        change: ValidRecipientChange,
+        audit: Event,
+    ) -> Pending<ValidRecipientsChanged> {
+        match change.check(&self.engine().limits) {
+            Ok(change) => self.write(Purpose::Update, 0, move |transaction| {
+                valid_recipient::set(transaction, &change, &audit)
+            }),
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub(crate) const STREAMS: TableDefinition<'_, &'static str, Bytes> = TableDefini
 /// Billing cycle, stream and domain → a count.
 pub(crate) const COUNTS: TableDefinition<'_, (u32, &'static str, &'static str), Bytes> =
     TableDefinition::new("counts");
+/// Stream and address → who let it in.
+pub(crate) const VALID_RECIPIENTS: TableDefinition<'_, (&'static str, &'static str), Bytes> =
+    TableDefinition::new("valid recipients");
 
 /// The row of [`META`] that holds the [`State`].
 pub(crate) const STATE_ROW: &str = "state";
@@ -110,6 +113,7 @@ pub(crate) struct Transaction<'t> {
     pub(crate) objects: Rows<'t, (&'static str, u32, Bytes)>,
     pub(crate) streams: Rows<'t, &'static str>,
     pub(crate) counts: Rows<'t, (u32, &'static str, &'static str)>,
+    pub(crate) valid_recipients: Rows<'t, (&'static str, &'static str)>,
     pub(crate) state: State,
     pub(crate) space: Space,
     /// Events of the writes in this group, logged at its end.
@@ -147,6 +151,7 @@ impl<'t> Transaction<'t> {
             objects: Rows::open(write, OBJECTS, &written)?,
             streams: Rows::open(write, STREAMS, &written)?,
             counts: Rows::open(write, COUNTS, &written)?,
+            valid_recipients: Rows::open(write, VALID_RECIPIENTS, &written)?,
             state,
             space,
             events: Vec::new(),

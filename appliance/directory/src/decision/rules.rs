@@ -92,9 +92,9 @@ impl<'c> Rules<'c> {
 
     /// Whether only listed addresses are accepted for this stream.
     pub(super) fn only_valid(&self, stream: &StreamName) -> OnlyValid {
-        let resolved = self.config.setting(stream.realm(), ONLY_VALID);
+        let resolved = self.config.setting(stream, ONLY_VALID);
         let on = resolved.as_ref().is_some_and(|setting| setting.value == SettingValue::Switch(true));
-        let from = resolved.and_then(|setting| setting.from).map(StreamName::default_of);
+        let from = resolved.and_then(|setting| setting.from);
         OnlyValid { on, from }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use store::{DeliveryId, StoreError, Timestamp, queue::Delivery};
 
+use directory::reply::Meaning;
+
 use super::{
     attempt,
     fate::{self, Conclusion, Fate, Terms},
     notice,
-    reply::Meaning,
     shared::{Claim, Shared},
 };
 use crate::event::Kind;
