@@ -147,7 +147,7 @@ impl Method {
             "entra-id" => EntraId::read(section, notes).map(Method::EntraId),
             "imap" => Mailbox::read(Protocol::Imap, section, around, notes).map(Method::Mailbox),
             "pop3" => Mailbox::read(Protocol::Pop3, section, around, notes).map(Method::Mailbox),
-            "oidc" => Oidc::read(section, around, notes).map(Method::Oidc),
+            "oidc" => Oidc::read(section, notes).map(Method::Oidc),
             _ => {
                 let place = section.place_of("method", "name");
                 let expected = Method::WORDS.map(|word| format!("\"{word}\"")).join(" or ");
