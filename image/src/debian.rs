@@ -45,6 +45,8 @@ const PEERS: &[&str] = &[
     "curl",
     "python3",
     "testssl.sh",
+    "slapd",
+    "ldap-utils",
     "iproute2",
     "libdb5.3",
     "libgnutls-dane0",
@@ -52,6 +54,9 @@ const PEERS: &[&str] = &[
     "libnsl2",
     "libpcre2-8-0",
 ];
+
+/// The directory server and its tools, for the benchmark; they are among the peers, too.
+pub const DIRECTORY: &[&str] = &["slapd", "ldap-utils"];
 
 /// A peer that cannot be installed: Debian takes one MTA only, and that is Postfix.
 const UNPACKED: &str = "exim4-daemon-light";

@@ -10,13 +10,13 @@ pub mod event;
 pub mod network;
 pub mod transport;
 
-pub mod directory;
 pub mod listener;
 pub mod message;
 pub mod recipient;
 pub mod tls;
 
 pub mod delivery;
+pub mod directory;
 pub mod dns;
 pub mod dsn;
 pub mod route;

@@ -19,8 +19,8 @@ const ALWAYS: [&str; 4] = ["objectClass", "objectGUID", "entryUUID", "msExchReci
 /// A recipient that a directory knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    /// What stays when the entry is renamed: `objectGUID`, `entryUUID`, or else its name.
-    pub id: Box<[u8]>,
+    /// What stays when the entry is renamed: `objectGUID`, `entryUUID`, or else its name in lower case.
+    pub id: Box<str>,
     /// What it is.
     pub kind: Kind,
     /// Its distinguished name, as it is asked for.
@@ -105,9 +105,24 @@ pub(super) fn attributes(ldap: &Ldap) -> Vec<String> {
     names
 }
 
-fn id(entry: &Entry) -> Box<[u8]> {
-    let stays = ["objectGUID", "entryUUID"].into_iter().find_map(|name| entry.values(name).next());
-    stays.map_or_else(|| entry.dn.to_lowercase().into_bytes().into(), Into::into)
+fn id(entry: &Entry) -> Box<str> {
+    if let Some(guid) = entry.values("objectGUID").next() {
+        return guid_text(guid).into_boxed_str();
+    }
+    let uuid = entry.texts("entryUUID").into_iter().next();
+    uuid.map_or_else(|| entry.dn.to_lowercase(), str::to_lowercase).into_boxed_str()
+}
+
+/// A GUID as Windows shows it: its first three fields come the other way round (MS-DTYP §2.3.4.2). What has not its
+/// size is shown octet by octet.
+fn guid_text(octets: &[u8]) -> String {
+    let hex = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+    let &[a, b, c, d, e, f, g, h, i, j, ref rest @ ..] = octets else { return hex(octets) };
+    if octets.len() != 16 {
+        return hex(octets);
+    }
+    let [first, second, third] = [hex(&[d, c, b, a]), hex(&[f, e]), hex(&[h, g])];
+    format!("{first}-{second}-{third}-{}-{}", hex(&[i, j]), hex(rest))
 }
 
 fn kind(entry: &Entry) -> Kind {

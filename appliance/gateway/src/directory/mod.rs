@@ -1,4 +1,5 @@
-//! Directories: the tasks that read them, and what carries their questions.
+//! Directories and login services, as they are asked over the network.
 
 pub mod graph;
 pub mod http;
+pub mod ldap;

@@ -83,15 +83,22 @@ fn the_order_of_values_does_not_matter() {
 #[test]
 fn an_entry_is_known_by_what_stays() {
     let mail: (&str, &[&str]) = ("mail", &["a@example.com"]);
-    assert_eq!(&*of(&[mail, ("entryUUID", &["0-1"])]).unwrap().id, b"0-1");
-    assert_eq!(&*of(&[mail, ("entryUUID", &["0-1"]), ("objectGUID", &["guid"])]).unwrap().id, b"guid");
-    assert_eq!(&*of(&[mail]).unwrap().id, b"cn=ann,dc=example");
+    let id = |values: &[(&str, &[&str])]| of(values).unwrap().id.into_string();
+    assert_eq!(id(&[mail, ("entryUUID", &["0A-1"])]), "0a-1");
+    let guid = "0123456789abcdef";
+    assert_eq!(
+        id(&[mail, ("entryUUID", &["0-1"]), ("objectGUID", &[guid])]),
+        "33323130-3534-3736-3839-616263646566"
+    );
+    assert_eq!(id(&[mail, ("objectGUID", &["short"])]), "73686f7274");
+    assert_eq!(id(&[mail, ("objectGUID", &["0123456789abcdefg"])]), "3031323334353637383961626364656667");
+    assert_eq!(id(&[mail]), "cn=ann,dc=example");
 }
 
 #[test]
 fn a_name_is_shown_on_one_short_line() {
     let recipient = Recipient {
-        id: [].into(),
+        id: "".into(),
         kind: Kind::Group,
         dn: format!("cn=a\r\n{}", "b".repeat(1_000)).into(),
         stream: "s".into(),
