@@ -106,7 +106,8 @@ impl Method {
     /// The words of `method`, in the order of the variants.
     const WORDS: [&'static str; 6] = ["local", "ldap", "entra-id", "imap", "pop3", "oidc"];
 
-    fn word(&self) -> &'static str {
+    /// The word of `method`.
+    pub fn word(&self) -> &'static str {
         match self {
             Method::Local => "local",
             Method::Ldap(_) => "ldap",

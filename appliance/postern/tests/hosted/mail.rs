@@ -3,7 +3,7 @@
 use crate::{
     configuration::configuration,
     control::control,
-    lab::{Lab, text},
+    lab::{HOST, Lab, PATIENCE, text},
     next_hop::{NextHop, listen},
     requirements::available,
     swaks::swaks,
@@ -63,27 +63,27 @@ fn what_was_accepted_survives_a_cut_while_the_next_hop_is_away() {
 
 #[test]
 fn what_is_given_up_by_hand_is_reported_to_its_sender() {
-    if !lab::available() {
+    if !available(&["swaks"]) {
         return;
     }
     let lab = Lab::new();
-    let next_hop = NextHop::start(lab.listen(2526));
+    let next_hop = NextHop::start(listen(&lab, 2526));
     // Where example.com's mail should go nobody listens; its senders are at example.net.
     let senders =
         format!("\n[[domain]]\nname = \"example.net\"\nrealm = \"example\"\nroute = [\"[{HOST}]:2526\"]\n");
     let appliance = lab.start(&(configuration(2527) + &senders));
     for sender in ["sender@example.net", "<>"] {
-        let sent = lab.swaks(&["--to", "user@example.com", "--from", sender, "--header", "Subject: lost"]);
+        let sent = swaks(&lab, &["--to", "user@example.com", "--from", sender, "--header", "Subject: lost"]);
         assert!(sent.status.success(), "{}", text(&sent));
     }
     // An attempt that is under way decides first.
     let given_up = || {
-        let bounced = lab.control(&["queue", "bounce", "--destination", "example.com"]);
+        let bounced = control(&lab, &["queue", "bounce", "--destination", "example.com"]);
         assert!(bounced.status.success(), "{}", text(&bounced));
-        let left = text(&lab.control(&["queue", "list", "--destination", "example.com"]));
+        let left = text(&control(&lab, &["queue", "list", "--destination", "example.com"]));
         left.contains(r#""deliveries": []"#)
     };
-    let end = std::time::Instant::now() + lab::PATIENCE;
+    let end = std::time::Instant::now() + PATIENCE;
     while !given_up() {
         assert!(std::time::Instant::now() < end, "both are given up");
     }
