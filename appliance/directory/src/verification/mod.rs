@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use config_schema::Route;
+use config_schema::{ProbeSender, Route};
 use smtp::{
     Time,
     address::{Address, Host},
@@ -24,7 +24,7 @@ use smtp::{
 };
 
 pub use answer::{Answer, Because, REPLY_MAX, Said, Trouble};
-pub use settings::{ProbeSender, SEEN_VALID, Settings, transaction};
+pub use settings::{SEEN_VALID, Settings, transaction};
 
 use crate::reply::{Meaning, Recipient};
 use memory::{Key, Memory, Recalled, Seconds};
