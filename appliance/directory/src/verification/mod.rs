@@ -183,6 +183,11 @@ impl Verification {
         }
     }
 
+    /// Takes other settings, from the next question on; how many addresses are remembered changes at the next start.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Takes what happened; returns what to do, in this order.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Action> {
         let mut out = Vec::new();

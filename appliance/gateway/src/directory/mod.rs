@@ -82,12 +82,7 @@ impl Directory {
     /// # Errors
     /// There is no such domain.
     pub async fn check(&self, name: Option<&str>) -> Result<(), Refusal> {
-        let names = self.named(name)?;
-        for name in &names {
-            // What was refused lately must not answer for what is refused now.
-            self.forget(Some(&format!("@{name}"))).await;
-        }
-        self.0.checks.run(names).await;
+        self.0.checks.run(self.named(name)?).await;
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use config_schema::Route;
+use config_schema::{ProbeSender, Route};
 use directory::verification::{
-    Action, Alarm, Answer, Because, ConnectionId, Input, Lost, ProbeSender, QuestionId, Settings, Trouble,
-    Verification, transaction,
+    Action, Alarm, Answer, Because, ConnectionId, Input, Lost, QuestionId, Settings, Trouble, Verification,
+    transaction,
 };
 use smtp::{
     address::{Address, Host},
@@ -26,7 +26,7 @@ use crate::{
 /// Messages to the machine that wait at a time; further askers wait for their place.
 const INBOX: usize = 4096;
 /// How often what was learnt is written to the disk.
-const KEEP_EVERY: Duration = Duration::from_secs(2);
+const KEEP_EVERY: Duration = Duration::from_millis(500);
 /// Records written at a time.
 const KEEP_MAX: usize = 1_000;
 /// How long the clock is slept on when nothing is due.
@@ -49,7 +49,7 @@ impl Verifier {
     /// Loads what was remembered, and begins. Must be called inside the runtime.
     pub(crate) fn start(appliance: Appliance, prober: Prober) -> Verifier {
         let (inbox, messages) = mpsc::channel(INBOX);
-        let machine = Verification::new(settings(&appliance));
+        let machine = Verification::new(Settings::of(&appliance.config()));
         let mut driver = Driver {
             appliance,
             prober,
@@ -98,24 +98,6 @@ impl Verifier {
     }
 }
 
-fn settings(appliance: &Appliance) -> Settings {
-    let config = appliance.config();
-    let given = &config.recipients;
-    Settings {
-        connections: given.probe_connections as usize,
-        questions: given.probe_questions as usize,
-        time: given.probe_time.duration(),
-        valid_for: given.valid_for.duration(),
-        invalid_for: given.invalid_for.duration(),
-        second_probe: given.second_probe.duration(),
-        remembered: given.remembered as usize,
-        sender: match config.probe_sender {
-            config_schema::ProbeSender::Null => ProbeSender::Null,
-            config_schema::ProbeSender::Postmaster => ProbeSender::Postmaster,
-        },
-    }
-}
-
 struct Driver {
     appliance: Appliance,
     prober: Prober,
@@ -137,6 +119,7 @@ struct Question {
 impl Driver {
     async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         let mut keep = tokio::time::interval(KEEP_EVERY);
+        let mut configs = self.appliance.config.clone();
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
@@ -154,6 +137,9 @@ impl Driver {
                     self.happened(Input::Timeout);
                 }
                 _ = keep.tick() => self.keep().await,
+                Ok(()) = configs.changed() => {
+                    self.machine.configure(Settings::of(&configs.borrow_and_update()));
+                }
             }
         }
     }

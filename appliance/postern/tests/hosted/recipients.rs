@@ -91,7 +91,7 @@ fn a_server_that_knows_its_recipients_is_believed_and_outlived() {
     assert_eq!(known["mapping"]["stream"], "example:ann@example.com", "{known}");
     let unknown = ask(&lab, &["map", "nobody@example.com"]);
     assert_eq!(unknown["mapping"]["outcome"], "refused", "{unknown}");
-    assert!(unknown["mapping"]["trace"].to_string().contains("550 5.1.1"), "what the server said: {unknown}");
+    assert!(unknown["mapping"]["trace"].to_string().contains("verification server"), "{unknown}");
 
     let domain = checked(&lab);
     assert_eq!(domain["check"]["validated"], true, "{domain}");
@@ -102,7 +102,7 @@ fn a_server_that_knows_its_recipients_is_believed_and_outlived() {
     drop(server);
     accepted(&lab, "ann@example.com");
     refused(&lab, "bob@example.com", "451 4.4.3");
-    drop(appliance);
+    assert!(appliance.stop().success());
     let _appliance = lab.start(&configuration(""));
     accepted(&lab, "ann@example.com");
     refused(&lab, "carl@example.com", "451 4.4.3");
@@ -166,8 +166,8 @@ fn a_server_that_will_not_say_refuses_nobody() {
         &lab,
         &format!(
             "{TWO_MAILBOXES}\nsmtpd_delay_reject = no\n\
-             smtpd_recipient_restrictions = check_recipient_access inline:{{bob@example.com=\
-             450 4.2.0 Greylisted}}, permit"
+             smtpd_recipient_restrictions = check_recipient_access inline:{{ \
+             {{bob@example.com = 450 4.2.0 Greylisted}} }}, permit"
         ),
     );
     let appliance = lab.start(&configuration(""));
@@ -183,7 +183,8 @@ fn a_server_that_will_not_say_refuses_nobody() {
              smtpd_sender_restrictions = check_sender_access inline:{{<>=REJECT}}, permit"
         ),
     );
-    assert_eq!(ask(&lab, &["verification", "forget"])["forgotten"]["addresses"], 1);
+    let forgotten = ask(&lab, &["verification", "forget"]);
+    assert!(forgotten["forgotten"]["addresses"].as_u64() >= Some(1), "{forgotten}");
     // After a server was away it is given a moment before it is asked again.
     wait_for("bob is known", || send(&lab, "bob@example.com").status.success().then_some(()));
     refused(&lab, "nobody@example.com", "550 5.1.1");
@@ -196,7 +197,7 @@ fn a_server_that_will_not_say_refuses_nobody() {
         &lab,
         &format!(
             "{TWO_MAILBOXES}\nsmtpd_client_restrictions = check_client_access \
-             inline:{{10.77.0.2=554 5.7.1 Service unavailable, Client host blocked using Spamhaus}}, permit"
+             inline:{{ {{10.77.0.2 = 554 5.7.1 Service unavailable; Client host blocked using Spamhaus}} }}, permit"
         ),
     );
     assert_eq!(ask(&lab, &["verification", "forget", "ann@example.com"])["forgotten"]["addresses"], 0);
