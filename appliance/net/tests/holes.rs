@@ -5,7 +5,7 @@
 mod simulation;
 
 use net::control::{Class, EndReason, FailReason, FromNet, RequestId, TcpPhase, ToNet};
-use simulation::peer::{OUR, PEER, PEER_ISN, PORT, SAY, Say, Scene, icmp};
+use simulation::peer::{OUR, PEER, PEER_ISN, SAY, Say, Scene, icmp};
 use smoltcp::time::Duration;
 use smoltcp::wire::*;
 
@@ -472,10 +472,5 @@ fn a_connection_asked_for_opens_fails_and_times_out() {
 
 /// A segment of port 40,000 to a port of ours.
 fn frame_to(port: u16, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
-    let mut frame = simulation::peer::frame(&Say { control, seq, ack, mss: Some(1_460), ..SAY });
-    let mut tcp = TcpPacket::new_unchecked(&mut frame[34..]);
-    assert_eq!(tcp.dst_port(), PORT);
-    tcp.set_dst_port(port);
-    tcp.fill_checksum(&PEER.into(), &OUR.into());
-    frame
+    simulation::peer::frame_to(port, &Say { control, seq, ack, mss: Some(1_460), ..SAY })
 }
