@@ -25,7 +25,7 @@ use crate::{
     dns::{Resolver, Settings},
     listener::{self, Bulk, Listener},
     network::{self, Network, configure::configure},
-    notices,
+    notices, provisioning,
     startup::{self, StartError},
     status::{self, Status},
     time,
@@ -130,6 +130,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
     let delivery = Arc::new(delivery::start(appliance.clone(), Arc::new(network.clone()), resolver));
     let directory = Directory::start(appliance.clone(), delivery.prober());
     let listener = Listener::new(appliance.clone(), directory.clone(), tls);
+    provisioning::expiry::start(appliance.clone());
     let accepting = tokio::spawn(accept(incoming, listener.clone()));
     if let Some(socket) = io.admin {
         let live = admin::Live::new(

@@ -1,6 +1,7 @@
 //! User counts: which streams received mail in a billing cycle.
 
 pub mod cycle;
+pub mod expiry;
 
 use std::collections::{BTreeMap, BTreeSet};
 
