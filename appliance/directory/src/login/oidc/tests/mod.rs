@@ -309,7 +309,7 @@ fn a_browser_comes_back_once_in_time_and_as_itself() {
         &format!("{query}&code=y"),
         &format!("{query}&state=y"),
         &format!("{query}&error=x"),
-        &format!("{query}%4"),
+        &format!("{query}&iss=%4"),
         &format!("{query}&iss=%ff"),
         &format!("{query}&{}", "x".repeat(QUERY_MAX)),
     ] {
