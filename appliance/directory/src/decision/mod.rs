@@ -271,29 +271,29 @@ impl<'c> Course<'c> {
         }
     }
 
-    fn accept(self: Box<Self>) -> Step<'c> {
+    fn accept(self) -> Step<'c> {
         let because = self.vouched.clone().unwrap_or(Because::Unchecked);
         let stream = self.stream.stream.clone();
         self.done(Outcome::Accept { stream, because })
     }
 
-    fn refuse(self: Box<Self>, why: Refusal) -> Step<'c> {
+    fn refuse(self, why: Refusal) -> Step<'c> {
         self.done(Outcome::Refuse { why })
     }
 
     /// Refuses without having asked the verification server, if there is one.
-    fn refuse_unasked(mut self: Box<Self>, why: Refusal) -> Step<'c> {
+    fn refuse_unasked(mut self, why: Refusal) -> Step<'c> {
         if self.rules.verification_server.is_some() {
             self.trace.push(TraceLine::RedundantServer);
         }
         self.refuse(why)
     }
 
-    fn defer(self: Box<Self>, why: Deferral) -> Step<'c> {
+    fn defer(self, why: Deferral) -> Step<'c> {
         self.done(Outcome::Defer { why })
     }
 
-    fn done(self: Box<Self>, outcome: Outcome) -> Step<'c> {
+    fn done(self, outcome: Outcome) -> Step<'c> {
         Step::Done(Verdict { outcome, trace: self.trace })
     }
 }
