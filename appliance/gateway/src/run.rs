@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     delivery::{self, Delivery},
     directory::Directory,
-    dns::{Resolver, Settings},
+    dns::{Patience, Resolver, Settings},
     listener::{self, Bulk, Listener},
     network::{self, Network, configure::configure},
     notices, provisioning,
@@ -115,6 +115,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
     let secret = startup::signing_key(&store)?;
     let (config, watched) = watch::channel(in_force.config);
     let appliance = Appliance::new(store.clone(), watched, clock);
+    tokio::spawn(startup::follow_limits(appliance.clone()));
 
     let (network, notices) = Network::start(io.control)?;
     let (status, mut orders) = status::start(io.status, &appliance)?;
@@ -216,14 +217,17 @@ fn keep_time(appliance: &Appliance, network: &Network, resolver: &Resolver, stat
 }
 
 fn resolvers(appliance: &Appliance, lease: Option<&Lease>) -> Settings {
-    let network = &appliance.config().network;
+    let config = appliance.config();
+    let (network, limits) = (&config.network, &config.limits);
+    let patience = Patience { tries: limits.dns_tries, time: limits.dns_time.duration() };
+    let cache = usize::try_from(limits.dns_cache_entries).unwrap_or(usize::MAX);
     if !network.dns.is_empty() {
-        return Settings { servers: network.dns.clone(), validating: network.dns_validates };
+        return Settings { servers: network.dns.clone(), validating: network.dns_validates, patience, cache };
     }
     let leased = lease.map(|lease| lease.dns.as_slice()).unwrap_or_default();
     let servers = leased.iter().map(|server| (*server, DNS_PORT).into()).collect();
     // Anybody on the network can answer a DHCP question: such resolvers prove nothing.
-    Settings { servers, validating: false }
+    Settings { servers, validating: false, patience, cache }
 }
 
 /// Hands each connection to a session of its own.

@@ -62,14 +62,20 @@ impl Store {
         self.engine().disk_id()
     }
 
-    pub fn limits(&self) -> &Limits {
-        &self.engine().limits
+    pub fn limits(&self) -> Arc<Limits> {
+        self.engine().limits()
+    }
+
+    /// Obeys other limits from now on, but for the size of the cache, which is that of the next start. What is on the
+    /// disk beyond a smaller limit stays, and nothing is added to it.
+    pub fn set_limits(&self, limits: Limits) {
+        self.engine().set_limits(limits);
     }
 
     /// What is used and free, as of the last commit.
     pub fn usage(&self) -> Usage {
         let engine = self.engine();
-        engine.space.usage(&engine.state(), engine.extent())
+        engine.space().usage(&engine.state(), engine.extent())
     }
 
     pub fn health(&self) -> Health {
@@ -86,7 +92,7 @@ impl Store {
         F: FnMut(&mut Transaction<'_>) -> Result<T, Failure> + Send + 'static,
     {
         let engine = self.engine();
-        engine.inbox.submit(&engine.limits, purpose, bytes, operation)
+        engine.inbox.submit(&engine.limits(), purpose, bytes, operation)
     }
 
     fn new_id(&self, now: Timestamp) -> MessageId {
@@ -102,13 +108,13 @@ impl Store {
     /// [`crate::Resource::Full`] when the reserve is reached: 452 4.3.1.
     pub fn begin(&self, now: Timestamp) -> Result<SpoolWriter, StoreError> {
         let engine = self.engine();
-        engine.space.admit(&engine.state(), 0)?;
+        engine.space().admit(&engine.state(), 0)?;
         Ok(SpoolWriter::new(engine.clone(), self.new_id(now)))
     }
 
     /// Enqueues a whole message of our own.
     pub fn submit(&self, mut notice: Notice) -> Pending<Enqueued> {
-        if let Err(error) = notice.check(&self.engine().limits) {
+        if let Err(error) = notice.check(&self.engine().limits()) {
             return Pending::ready(Err(error));
         }
         let parcel = self.parcel(notice);
@@ -174,10 +180,10 @@ impl Store {
         notices: Vec<Notice>,
         events: Vec<Event>,
     ) -> Pending<Recorded> {
-        result.check(&self.engine().limits);
+        result.check(&self.engine().limits());
         let mut parcels = Vec::with_capacity(notices.len());
         for mut notice in notices {
-            if let Err(error) = notice.check(&self.engine().limits) {
+            if let Err(error) = notice.check(&self.engine().limits()) {
                 return Pending::ready(Err(error));
             }
             parcels.push(self.parcel(notice));
@@ -195,7 +201,7 @@ impl Store {
 
     /// Keeps a delivery from being tried until it is released.
     pub fn hold(&self, id: DeliveryId, mut hold: Hold) -> Pending<()> {
-        hold.check(&self.engine().limits);
+        hold.check(&self.engine().limits());
         self.write(Purpose::Update, 0, move |transaction| attempt::hold(transaction, id, &hold))
     }
 
@@ -216,7 +222,7 @@ impl Store {
     /// many wait, the oldest are dropped, and an event says how many.
     pub fn event(&self, event: Event) {
         let engine = self.engine();
-        engine.inbox.event(&engine.limits, event);
+        engine.inbox.event(&engine.limits(), event);
     }
 
     /// Durable when the events that were logged before are.
@@ -254,8 +260,8 @@ impl Store {
 
     /// Puts a configuration in force, with its audit entry; returns its number.
     pub fn set_configuration(&self, mut new: NewConfiguration, audit: Event) -> Pending<u64> {
-        let limits = &self.engine().limits;
-        if let Err(error) = new.check(limits) {
+        let limits = self.engine().limits();
+        if let Err(error) = new.check(&limits) {
             return Pending::ready(Err(error));
         }
         let keep = limits.configurations as u64;
@@ -271,7 +277,7 @@ impl Store {
     /// Sets or, by `None`, removes a value of at most [`Limits::value_bytes`].
     pub fn set_value(&self, value: Value, bytes: Option<Vec<u8>>) -> Pending<()> {
         if let Err(error) =
-            configuration::check_len(bytes.as_ref().map_or(0, Vec::len), &self.engine().limits)
+            configuration::check_len(bytes.as_ref().map_or(0, Vec::len), &self.engine().limits())
         {
             return Pending::ready(Err(error));
         }

@@ -25,6 +25,7 @@ use super::{
     worker::{Link, set_aside},
 };
 use crate::{
+    dns::Resolver,
     event::Kind,
     route::{Hop, RouteFault},
     transport::{ConnectFault, Stream},
@@ -77,6 +78,7 @@ struct Attempt<'a> {
     config: &'a Arc<Config>,
     destination: &'a Destination,
     place: Place<'a>,
+    resolver: Resolver,
     delivery: &'a Delivery,
     message: &'a Message,
     /// Indices of recipients whose fate is not decided.
@@ -107,6 +109,7 @@ impl<'a> Attempt<'a> {
             config,
             destination,
             place,
+            resolver: shared.ways.resolver(config),
             delivery,
             message,
             pending,
@@ -136,7 +139,7 @@ impl<'a> Attempt<'a> {
             self.last = Some(fate);
             return;
         }
-        match self.shared.ways.hops(self.config, &self.place).await {
+        match self.shared.ways.hops(&self.resolver, self.config, &self.place).await {
             Ok(hops) => self.go_through(&hops, link).await,
             Err(fault) => self.last = Some(self.no_way(&fault)),
         }
@@ -169,17 +172,18 @@ impl<'a> Attempt<'a> {
     /// Connects to one of a host's addresses that are `left`, and takes out those that need not be tried again. After
     /// a failed handshake that nobody demanded, once more without TLS.
     async fn open(&mut self, left: &mut Vec<Hop>) -> Option<Connection> {
-        let mut protection = match self.shared.ways.protection(&self.place, left.first()?).await {
-            Ok(protection) => protection,
-            Err(error) => {
-                let now = self.shared.appliance.clock.now();
-                let text = format!("the TLSA records cannot be asked for: {error}");
-                let host = left.first().map(Hop::to_string).unwrap_or_default();
-                self.last = Some(fate::unheard(Meaning::Temporary, Some((4, 4, 3)), &text, &host, now));
-                left.clear();
-                return None;
-            }
-        };
+        let mut protection =
+            match self.shared.ways.protection(&self.resolver, &self.place, left.first()?).await {
+                Ok(protection) => protection,
+                Err(error) => {
+                    let now = self.shared.appliance.clock.now();
+                    let text = format!("the TLSA records cannot be asked for: {error}");
+                    let host = left.first().map(Hop::to_string).unwrap_or_default();
+                    self.last = Some(fate::unheard(Meaning::Temporary, Some((4, 4, 3)), &text, &host, now));
+                    left.clear();
+                    return None;
+                }
+            };
         let (hop, stream) = self.connect(left).await?;
         match self.greet(stream, &hop, &protection).await {
             Ok(connection) => return Some(connection),
@@ -228,9 +232,8 @@ impl<'a> Attempt<'a> {
         protection: &Protection,
     ) -> Result<Connection, OpenFault> {
         let Shared { appliance, ways, .. } = &**self.shared;
-        let hostname = self.config.network.hostname.clone();
         let tls = ways.tls(self.config);
-        Connection::open(stream, &tls, &appliance.clock, hostname, hop, protection).await
+        Connection::open(stream, &tls, &appliance.clock, self.config, hop, protection).await
     }
 
     fn note(&mut self, hop: &Hop, fault: &OpenFault) {

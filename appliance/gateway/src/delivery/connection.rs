@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use config_schema::name::DomainName;
+use config_schema::Config;
 use rustls::pki_types::ServerName;
 use smtp::{
     Time,
@@ -107,13 +107,14 @@ impl Connection {
         stream: Stream,
         tls: &TlsClient,
         clock: &Clock,
-        hostname: DomainName,
+        config: &Config,
         hop: &Hop,
         protection: &Protection,
     ) -> Result<Connection, OpenFault> {
         let now = clock.elapsed();
-        let mut config = ClientConfig::new(hostname);
-        config.tls = protection.policy;
+        let reply_line = usize::try_from(config.limits.reply_line.bytes()).unwrap_or(usize::MAX);
+        let mut config = ClientConfig::new(config.network.hostname.clone());
+        (config.tls, config.reply_line) = (protection.policy, reply_line);
         let mut actions = Actions::default();
         let session = Session::new(Arc::new(config), now, &mut actions);
         let state = State {

@@ -85,7 +85,7 @@ impl Prober {
 
     /// Who finds the names' addresses.
     pub(crate) fn resolver(&self) -> Resolver {
-        self.shared.ways.resolver().clone()
+        self.shared.ways.unbounded_resolver().clone()
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -117,7 +117,8 @@ impl Prober {
             return Err(ProbeFault::NotConnected);
         }
         let (place, clock) = (Place::Ours(domain), &shared.appliance.clock);
-        let mut left = shared.ways.hops_of(config, server).await?;
+        let resolver = shared.ways.resolver(config);
+        let mut left = shared.ways.hops_of(&resolver, config, server).await?;
         let mut last = ProbeFault::NotConnected;
         while !left.is_empty() {
             let Connected { won, lost } = connect::connect(&shared.transport, clock, &left).await;
@@ -130,7 +131,7 @@ impl Prober {
             let mut tried: Vec<usize> = lost.iter().map(|(index, _)| *index).chain([index]).collect();
             tried.sort_unstable();
             tried.into_iter().rev().for_each(|index| drop(left.remove(index)));
-            let protection = shared.ways.protection(&place, &hop).await?;
+            let protection = shared.ways.protection(&resolver, &place, &hop).await?;
             match self.greet(config, stream, &hop, protection).await {
                 Ok(connection) => return Ok(Probe { connection }),
                 Err(fault) => last = refused(hop.to_string(), fault),

@@ -12,7 +12,7 @@ use store::queue::Destination;
 
 use super::connection::Protection;
 use crate::{
-    dns::{Lookup, Resolver, TempError},
+    dns::{Budget, Lookup, Resolver, TempError},
     route::{self, Hop, HopHost, Own, RouteFault, Target},
     tls::{
         client::{Check, Dane, TlsClient},
@@ -104,19 +104,41 @@ impl Ways {
     }
 
     /// The hosts of a verification server, best first.
-    pub(super) async fn hops_of(&self, config: &Config, server: &Route) -> Result<Vec<Hop>, RouteFault> {
-        self.find(config, Target::Configured(std::slice::from_ref(server))).await
+    pub(super) async fn hops_of(
+        &self,
+        resolver: &Resolver,
+        config: &Config,
+        server: &Route,
+    ) -> Result<Vec<Hop>, RouteFault> {
+        self.find(resolver, config, Target::Configured(std::slice::from_ref(server))).await
+    }
+
+    /// What one message may ask of DNS.
+    pub(super) fn resolver(&self, config: &Config) -> Resolver {
+        let limits = &config.limits;
+        let time = limits.dns_time_per_message.duration();
+        self.resolver.within(Budget::new(limits.dns_questions_per_message, time))
+    }
+
+    /// Who answers, without a bound for one message.
+    pub(super) fn unbounded_resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// The hosts to try, best first.
-    pub(super) async fn hops(&self, config: &Config, place: &Place<'_>) -> Result<Vec<Hop>, RouteFault> {
+    pub(super) async fn hops(
+        &self,
+        resolver: &Resolver,
+        config: &Config,
+        place: &Place<'_>,
+    ) -> Result<Vec<Hop>, RouteFault> {
         let target = match place {
             Place::Ours(domain) => Target::Configured(&domain.route),
             Place::Foreign(name) => Target::Foreign(name),
             Place::Literal(route) => Target::Literal(route),
             Place::Unknown => return Err(RouteFault::NoRoute),
         };
-        self.find(config, target).await
+        self.find(resolver, config, target).await
     }
 
     /// What is ours, and never a next hop.
@@ -125,23 +147,29 @@ impl Ways {
         Own { hostname: hostname.clone(), addresses }
     }
 
-    pub(super) fn resolver(&self) -> &Resolver {
-        &self.resolver
-    }
-
-    async fn find(&self, config: &Config, target: Target<'_>) -> Result<Vec<Hop>, RouteFault> {
+    async fn find(
+        &self,
+        resolver: &Resolver,
+        config: &Config,
+        target: Target<'_>,
+    ) -> Result<Vec<Hop>, RouteFault> {
         let own = self.own(&config.network.hostname);
         let mut shuffle = || self.random();
-        route::find(&self.resolver, &own, target, &mut shuffle).await
+        route::find(resolver, &own, target, &mut shuffle).await
     }
 
     /// How a connection to `hop` is to be protected.
     ///
     /// # Errors
     /// The TLSA records could not be asked for: then the host is not used (RFC 7672 §2.1.2).
-    pub(super) async fn protection(&self, place: &Place<'_>, hop: &Hop) -> Result<Protection, TempError> {
+    pub(super) async fn protection(
+        &self,
+        resolver: &Resolver,
+        place: &Place<'_>,
+        hop: &Hop,
+    ) -> Result<Protection, TempError> {
         let required = matches!(place, Place::Ours(domain) if domain.tls == RouteTls::Required);
-        let dane = self.dane(hop).await;
+        let dane = dane(resolver, hop).await;
         if required {
             // A name that a trusted root vouches for is what was asked for; records that name the certificate are
             // better, and what they say cannot be doubted.
@@ -151,29 +179,6 @@ impl Ways {
         }
         let opportunistic = Protection { policy: TlsPolicy::Opportunistic, check: Check::Nobody };
         Ok(dane?.unwrap_or(opportunistic))
-    }
-
-    /// What the host's TLSA records demand; `None` where there are none that DNSSEC proves.
-    async fn dane(&self, hop: &Hop) -> Result<Option<Protection>, TempError> {
-        let (HopHost::Name(host), Some(proof)) = (&hop.host, &hop.proof) else { return Ok(None) };
-        let bases = [Some(&proof.canonical), (proof.canonical != *host).then_some(host)];
-        for base in bases.into_iter().flatten() {
-            // RFC 7672 §2.2.3: at the port that is connected to. What is too long to have a name below has no records.
-            let Ok(name) = DomainName::parse(&format!("_{}._tcp.{base}", hop.address.port())) else {
-                continue;
-            };
-            if let Lookup::Found(found) = self.resolver.tlsa(&name).await?
-                && found.authentic
-            {
-                let names = [Some(base), Some(host), proof.domain.as_ref()];
-                let names = names.into_iter().flatten().cloned().collect();
-                // RFC 7672 §2.2: records none of which can be used demand TLS, and check nobody.
-                let check = dane::Records::usable(found.records)
-                    .map_or(Check::Nobody, |records| Check::Dane(Dane { records, names }));
-                return Ok(Some(Protection { policy: TlsPolicy::Required, check }));
-            }
-        }
-        Ok(None)
     }
 
     /// The TLS settings of this configuration.
@@ -195,6 +200,29 @@ impl Ways {
         let _ = self.random.fill(&mut octets);
         u32::from_ne_bytes(octets)
     }
+}
+
+/// What the host's TLSA records demand; `None` where there are none that DNSSEC proves.
+async fn dane(resolver: &Resolver, hop: &Hop) -> Result<Option<Protection>, TempError> {
+    let (HopHost::Name(host), Some(proof)) = (&hop.host, &hop.proof) else { return Ok(None) };
+    let bases = [Some(&proof.canonical), (proof.canonical != *host).then_some(host)];
+    for base in bases.into_iter().flatten() {
+        // RFC 7672 §2.2.3: at the port that is connected to. What is too long to have a name below has no records.
+        let Ok(name) = DomainName::parse(&format!("_{}._tcp.{base}", hop.address.port())) else {
+            continue;
+        };
+        if let Lookup::Found(found) = resolver.tlsa(&name).await?
+            && found.authentic
+        {
+            let names = [Some(base), Some(host), proof.domain.as_ref()];
+            let names = names.into_iter().flatten().cloned().collect();
+            // RFC 7672 §2.2: records none of which can be used demand TLS, and check nobody.
+            let check = dane::Records::usable(found.records)
+                .map_or(Check::Nobody, |records| Check::Dane(Dane { records, names }));
+            return Ok(Some(Protection { policy: TlsPolicy::Required, check }));
+        }
+    }
+    Ok(None)
 }
 
 /// A root that cannot be used is left out: what chains to it is then refused, and the chain shown.

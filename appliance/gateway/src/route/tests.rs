@@ -32,7 +32,10 @@ impl Zone {
         let network = Memory::default();
         let server: SocketAddr = "192.0.2.53:53".parse().unwrap();
         network.respond(server, move |packet| vec![self.answer(packet)]);
-        Resolver::new(Arc::new(network), Settings { servers: vec![server], validating: true })
+        Resolver::new(
+            Arc::new(network),
+            Settings { servers: vec![server], validating: true, ..Settings::default() },
+        )
     }
 
     fn answer(&self, packet: &[u8]) -> Vec<u8> {

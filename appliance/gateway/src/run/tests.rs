@@ -21,15 +21,38 @@ fn lease() -> Lease {
     Lease { address, router: None, dns: vec!["192.0.2.53".parse().unwrap()], ntp: vec![], lifetime_s: 60 }
 }
 
+/// With the configuration's own default for the cache.
+fn usual(settings: Settings) -> Settings {
+    Settings { cache: 20_000, ..settings }
+}
+
+#[tokio::test]
+async fn the_limits_of_dns_are_obeyed() {
+    let limits = "[limits]\ndns-time = \"2s\"\ndns-tries = 7\ndns-cache-entries = 100";
+    let settings = resolvers(&appliance(limits).1, None);
+    let patience = Patience { tries: 7, time: Duration::from_secs(2) };
+    assert_eq!(settings, Settings { patience, cache: 100, ..Settings::default() });
+}
+
 #[tokio::test]
 async fn resolvers_that_a_lease_brings_are_never_trusted_to_validate() {
     let (_sender, leased) = appliance("");
     let settings = resolvers(&leased, Some(&lease()));
-    assert_eq!(settings, Settings { servers: vec!["192.0.2.53:53".parse().unwrap()], validating: false });
+    assert_eq!(
+        settings,
+        usual(Settings { servers: vec!["192.0.2.53:53".parse().unwrap()], ..Settings::default() })
+    );
     for validating in [true, false] {
         let (_sender, named) = appliance(&format!("dns = \"192.0.2.54\"\ndns-validates = {validating}"));
         let settings = resolvers(&named, Some(&lease()));
-        assert_eq!(settings, Settings { servers: vec!["192.0.2.54:53".parse().unwrap()], validating });
+        assert_eq!(
+            settings,
+            usual(Settings {
+                servers: vec!["192.0.2.54:53".parse().unwrap()],
+                validating,
+                ..Settings::default()
+            })
+        );
     }
 }
 

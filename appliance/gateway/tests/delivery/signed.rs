@@ -87,7 +87,7 @@ impl Signed {
     }
 
     pub(crate) fn settings(&self, validating: bool) -> Settings {
-        Settings { servers: vec![self.at], validating }
+        Settings { servers: vec![self.at], validating, ..Settings::default() }
     }
 }
 
@@ -119,7 +119,7 @@ async fn answers(at: SocketAddr, zone: &str, child: &mut Child) -> bool {
     let end = Instant::now() + START;
     let name = DomainName::parse(&format!("ns.{zone}")).unwrap();
     while Instant::now() < end && child.try_wait().unwrap().is_none() {
-        let settings = Settings { servers: vec![at], validating: true };
+        let settings = Settings { servers: vec![at], validating: true, ..Settings::default() };
         if Resolver::new(Arc::new(Loopback::default()), settings).ipv4(&name).await.is_ok() {
             return true;
         }
