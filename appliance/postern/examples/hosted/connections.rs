@@ -26,25 +26,27 @@ pub(crate) fn run() -> Value {
     println!("a message of 20 kB, accepted and delivered, median of {ROUNDS}; target: within 10 %");
     // What the first messages touch is not counted.
     round(&lab, &sink, &GUEST.to_string(), BUSY, MESSAGES);
-    let mut figures: Vec<(usize, f64, f64)> = Vec::new();
+    let mut figures: Vec<Value> = Vec::new();
+    let mut least_open = None;
     for open in OPEN {
         clients.open(&lab, open, false);
-        let (mut costs, mut rates) = (Vec::new(), Vec::new());
+        let (mut costs, mut rates) = (vec![Vec::new(); roles.len()], Vec::new());
         for _ in 0..ROUNDS {
-            let before = processor_seconds(&roles);
+            let before: Vec<f64> = roles.iter().map(|role| processor_seconds(*role)).collect();
             let taken = round(&lab, &sink, &GUEST.to_string(), BUSY, MESSAGES);
-            costs.push((processor_seconds(&roles) - before) * 1e6 / f64::from(MESSAGES));
+            for ((role, before), costs) in roles.iter().zip(before).zip(&mut costs) {
+                costs.push((processor_seconds(*role) - before) * 1e6 / f64::from(MESSAGES));
+            }
             rates.push(f64::from(MESSAGES) / taken.delivered.as_secs_f64());
         }
-        let (cost, rate) = (median(costs), median(rates));
-        let first = figures.first().map_or(cost, |(_, first, _)| *first);
+        let by_process: Vec<f64> = costs.into_iter().map(median).collect();
+        let (cost, rate) = (by_process.iter().sum::<f64>(), median(rates));
+        let more = (cost / *least_open.get_or_insert(cost) - 1.0) * 100.0;
         println!(
-            "{open:6} open: {cost:6.0} µs of processor time each ({:+.1} %), {rate:6.0} messages/s",
-            (cost / first - 1.0) * 100.0
+            "{open:6} open: {cost:6.0} µs of processor time each ({more:+.1} %; by process: {by_process:.0?}), \
+             {rate:6.0} messages/s"
         );
-        figures.push((open, cost, rate));
+        figures.push(json!({ "open": open, "microseconds": cost, "by_process": by_process, "rate": rate }));
     }
-    let one =
-        |(open, cost, rate): (usize, f64, f64)| json!({ "open": open, "microseconds": cost, "rate": rate });
-    figures.into_iter().map(one).collect()
+    Value::Array(figures)
 }

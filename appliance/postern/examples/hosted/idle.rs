@@ -31,12 +31,12 @@ pub(crate) fn run() -> Value {
         let lab = Lab::new();
         let appliance = lab.start(&configuration());
         let roles = processes::below(appliance.child.id());
-        let alone = resident(&roles);
+        let alone: u64 = roles.iter().map(|role| resident(*role)).sum();
         let mut clients = Clients::default();
         clients.open(&lab, FIRST, secure);
-        let before: Vec<u64> = roles.iter().map(|role| resident(&[*role])).collect();
+        let before: Vec<u64> = roles.iter().map(|role| resident(*role)).collect();
         clients.open(&lab, SESSIONS, secure);
-        let grown = roles.iter().zip(before).map(|(role, before)| resident(&[*role]).saturating_sub(before));
+        let grown = roles.iter().zip(before).map(|(role, before)| resident(*role).saturating_sub(before));
         let each: Vec<u64> = grown.map(|bytes| bytes / (SESSIONS - FIRST) as u64).collect();
         let whole: u64 = each.iter().sum();
         println!("{name:5} {whole:6} bytes each (by process: {each:?}); {} MB before any", alone / 1_000_000);

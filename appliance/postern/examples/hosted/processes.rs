@@ -13,14 +13,14 @@ pub(crate) fn below(pid: u32) -> Vec<Process> {
     children.flat_map(|child| [vec![Process(child)], below(child)].concat()).collect()
 }
 
-/// Bytes in memory, of all together.
-pub(crate) fn resident(processes: &[Process]) -> u64 {
-    processes.iter().map(|process| process.status("VmRSS:") * 1024).sum()
+/// Bytes in memory.
+pub(crate) fn resident(process: Process) -> u64 {
+    process.status("VmRSS:") * 1024
 }
 
-/// Seconds of processor time so far, of all together.
-pub(crate) fn processor_seconds(processes: &[Process]) -> f64 {
-    processes.iter().map(Process::ticks).sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64
+/// Seconds of processor time so far.
+pub(crate) fn processor_seconds(process: Process) -> f64 {
+    process.ticks() as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 impl Process {
@@ -31,7 +31,7 @@ impl Process {
     }
 
     /// proc(5): `utime` and `stime` are the 14th and 15th field; the name, which may hold anything, ends with `)`.
-    fn ticks(&self) -> u64 {
+    fn ticks(self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
