@@ -137,14 +137,13 @@ async fn what_is_too_long_or_no_answer_is_told_apart() {
         chunks.extend(format!("64\r\n{}\r\n", "x".repeat(100)).bytes());
     }
     let fields = format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X-Y: z\r\n".repeat(200));
-    let field = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(100_000));
     for (answer, too_long) in [
         (announced, true),
         (chunks, true),
         (fields.into_bytes(), false),
-        (field.into_bytes(), false),
         (text("SSH-2.0-OpenSSH\r\n\r\n"), false),
     ] {
+        let begins = String::from_utf8_lossy(&answer[..40.min(answer.len())]).into_owned();
         let server = Server::start(vec![answer]).await;
         let failure = server.client().ask(&server.request()).await.unwrap_err();
         let expected = match failure {
@@ -152,7 +151,7 @@ async fn what_is_too_long_or_no_answer_is_told_apart() {
             Failure::Broken(_) => !too_long,
             _ => false,
         };
-        assert!(expected, "{failure:?}");
+        assert!(expected, "{begins:?}: {failure:?}");
     }
     let server = Server::start(vec![Vec::new(), Vec::new()]).await;
     assert!(matches!(server.client().ask(&server.request()).await, Err(Failure::Broken(_))));
