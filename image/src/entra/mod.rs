@@ -179,3 +179,6 @@ fn tls(name: &str) -> std::result::Result<Made, Box<dyn std::error::Error + Send
         .with_single_cert(vec![leaf.der().clone()], key)?;
     Ok((Arc::new(config), authority.der().clone()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,8 @@ use crate::{appliance::Appliance, dns::Resolver, event::Kind, transport::Transpo
 
 /// How long a recipient waits for a direct question; the copy answers then.
 const QUESTION: Duration = Duration::from_secs(5);
-/// How long a tenant may be out of reach before it is an alarm, in seconds.
-const UNREACHABLE: u64 = 24 * 60 * 60;
+/// How long a copy may go without a reading before it is an alarm, in seconds.
+const STALE: u64 = 24 * 60 * 60;
 /// So long before its end a secret or certificate is an alarm, in seconds.
 const PROOF_ENDS: u64 = 30 * 24 * 60 * 60;
 
@@ -46,8 +46,8 @@ struct Inner {
     wake: Notify,
     /// Rung by the task: questions may be answered.
     answered: Notify,
-    /// When the tenant was in reach last, in Unix seconds.
-    reached: Mutex<u64>,
+    /// When the task began, in Unix seconds.
+    started: u64,
     random: SystemRandom,
 }
 
@@ -85,14 +85,14 @@ impl Graph {
             appliance.events.record(event.field("lookup", &name).field("why", why));
         }
         let client = Client::new(transport, resolver, &config);
-        let reached = Mutex::new(appliance.clock.now().unix_seconds());
+        let started = appliance.clock.now().unix_seconds();
         let inner = Arc::new(Inner {
             name,
             appliance,
             sync: Mutex::new(sync),
             wake: Notify::new(),
             answered: Notify::new(),
-            reached,
+            started,
             random: SystemRandom::new(),
         });
         let task = tokio::spawn(run(inner.clone(), client));
@@ -195,9 +195,6 @@ async fn run(inner: Arc<Inner>, mut client: Client) {
         match step {
             Step::Send(request) => {
                 let answer = client.ask(&request).await;
-                if answer.is_ok() {
-                    inner.note_reached();
-                }
                 let now = inner.moment();
                 inner.sync().answered(answer, &now);
             }
@@ -270,11 +267,6 @@ impl Inner {
         DirectoryChange { lookup: self.name.as_str().into(), generation, put, remove, state }
     }
 
-    fn note_reached(&self) {
-        let now = self.appliance.clock.now().unix_seconds();
-        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = now;
-    }
-
     /// Writes what has happened to the log.
     fn tell(&self) {
         let news: Vec<News> = self.sync().take_news().collect();
@@ -300,33 +292,72 @@ impl Inner {
         }
     }
 
+    fn cause(&self, what: Cause) -> String {
+        format!("directory {}: {}", self.name, what.name())
+    }
+
     /// Raises the alarms that hold and clears those that are over.
     fn alarm(&self) {
         let status = self.sync().status();
         let now = self.appliance.clock.now().unix_seconds();
-        let reached = *self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         let read = status.collections.iter().map(|(_, _, at)| *at).min().flatten();
-        let set = |what: &str, text: Option<String>| {
-            let cause = format!("directory {}: {what}", self.name);
-            match text {
-                Some(text) => self.appliance.alarms.raise(&cause, &text),
-                None => drop(self.appliance.alarms.clear(&cause)),
-            }
+        let set = |what: Cause, text: Option<String>| match text {
+            Some(text) => self.appliance.alarms.raise(&self.cause(what), &text),
+            None => drop(self.appliance.alarms.clear(&self.cause(what))),
         };
         let fault = status.fault.as_ref();
-        let theirs = fault.filter(|fault| fault.whose() == Whose::Configuration);
-        set("configuration", theirs.map(Fault::to_string));
+        // A peer's fault is an alarm when it lasts; permissions have one of their own.
+        let at_once =
+            |fault: &&Fault| fault.whose() != Whose::Peer && !matches!(fault, Fault::PermissionMissing(_));
+        set(Cause::Fault, fault.filter(at_once).map(Fault::to_string));
         let missing = status.denied.iter().map(|denied| Fault::PermissionMissing(*denied).to_string());
         let missing: Vec<String> = missing.collect();
-        set("permission", Some(missing.join("; ")).filter(|text| !text.is_empty()));
-        let silent = now.saturating_sub(read.unwrap_or(0).max(reached)) > UNREACHABLE;
-        let why = fault.map_or_else(|| "it was not read".to_owned(), Fault::to_string);
-        set("unreachable", silent.then(|| format!("for more than {} hours: {why}", UNREACHABLE / 3_600)));
+        set(Cause::Permission, Some(missing.join("; ")).filter(|text| !text.is_empty()));
+        let why = fault.map_or_else(|| "a reading is held".to_owned(), Fault::to_string);
+        set(Cause::Stale, is_stale(read, self.started, now).then(|| format!("not read for a day: {why}")));
         let held = status.held.as_ref().map(|held| losses(&held.losses));
-        set("held", held.map(|losses| format!("a reading waits to be confirmed: {losses}")));
+        set(Cause::Held, held.map(|losses| format!("a reading waits to be confirmed: {losses}")));
         let ends = status.proof_ends.filter(|ends| now + PROOF_ENDS > *ends);
-        set("secret", ends.map(|ends| proof_text(ends, now)));
+        set(Cause::Secret, ends.map(|ends| proof_text(ends, now)));
     }
+}
+
+/// What an alarm about a tenant is about.
+#[derive(Debug, Clone, Copy)]
+enum Cause {
+    Fault,
+    Permission,
+    Stale,
+    Held,
+    Secret,
+}
+
+impl Cause {
+    const ALL: [Cause; 5] = [Cause::Fault, Cause::Permission, Cause::Stale, Cause::Held, Cause::Secret];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Cause::Fault => "fault",
+            Cause::Permission => "permission",
+            Cause::Stale => "stale",
+            Cause::Held => "held",
+            Cause::Secret => "secret",
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// Nobody asks this tenant any more: what was wrong with it is no alarm.
+    fn drop(&mut self) {
+        for cause in Cause::ALL {
+            self.appliance.alarms.clear(&self.cause(cause));
+        }
+    }
+}
+
+/// Whether the last reading is too long ago; a copy that came from the disk has some time to be read again.
+fn is_stale(read: Option<u64>, started: u64, now: u64) -> bool {
+    now.saturating_sub(read.unwrap_or(started)) > STALE && now.saturating_sub(started) > STALE / 24
 }
 
 fn proof_text(ends: u64, now: u64) -> String {
@@ -347,5 +378,29 @@ fn class(fault: &Fault) -> FaultClass {
         Whose::Peer => FaultClass::Peer,
         Whose::Configuration => FaultClass::Configuration,
         Whose::Resource => FaultClass::Resource,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_without_a_reading_is_an_alarm() {
+        let (start, hour) = (1_800_000_000, STALE / 24);
+        assert!(!is_stale(None, start, start + STALE) && is_stale(None, start, start + STALE + 1));
+        assert!(
+            !is_stale(Some(start), start, start + STALE) && is_stale(Some(start), start, start + STALE + 1)
+        );
+        // After a week without power, the tenant has an hour to be read.
+        let old = Some(start - 7 * STALE);
+        assert!(!is_stale(old, start, start + hour) && is_stale(old, start, start + hour + 1));
+    }
+
+    #[test]
+    fn the_end_of_a_secret_is_told_by_its_day() {
+        let ends = 1_811_721_600;
+        assert!(proof_text(ends, ends - 1).ends_with("ends on 2027-05-31"));
+        assert!(proof_text(ends, ends).ends_with("ended on 2027-05-31"));
     }
 }

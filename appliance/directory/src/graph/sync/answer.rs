@@ -93,6 +93,8 @@ impl Sync {
         }
         let left = progress.restart(&mut self.next_generation);
         self.dropping.extend(left);
+        // What would be lost is counted anew at the end.
+        self.held = None;
         self.keep(Vec::new());
         self.tell(News::Restarted(collection));
     }
