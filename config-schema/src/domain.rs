@@ -11,7 +11,7 @@ use crate::{
     route::{self, Route},
     setting::{Known, SettingValue},
     stream::StreamName,
-    user_lookup::{LookupName, UserLookup},
+    user_lookup::{LookupName, Method, UserLookup},
     words::Words,
 };
 
@@ -152,7 +152,7 @@ fn read_one(
     let mapping = mapping(&mut section, &realm, around, notes);
     let unlisted = Unlisted::read(&mut section, "unlisted", notes);
     let plus_addresses = PlusAddresses::read(&mut section, "plus-addresses", notes);
-    let authentication = authentication(&mut section, &realm, around, notes);
+    let authentication = authentication(&mut section, &realm, &mapping, around, notes);
     let profile = Profile::read(&mut section, "delivery", notes);
     check_profile(&section, profile, &realm, around, notes);
     let verification_server = section.parsed::<Route>("verification-server", notes);
@@ -226,6 +226,7 @@ fn mapping(
 fn authentication(
     section: &mut Section<'_>,
     realm: &RealmName,
+    mapping: &Mapping,
     around: &Around<'_>,
     notes: &mut Notes<'_>,
 ) -> Option<LookupName> {
@@ -236,6 +237,13 @@ fn authentication(
             format!("user lookup `{}` only knows addresses, expected one that checks logins", lookup.name);
         notes.note(found.place.span, &found.place.path, text);
         return None;
+    }
+    // Otherwise people would log in to a stream to which no mail comes.
+    if let Method::Mailbox(mailbox) = &lookup.method
+        && let Some(wrong) = mailbox.misfit(mapping)
+    {
+        let text = format!("user lookup `{}` {wrong}", lookup.name);
+        notes.note(found.place.span, &found.place.path, text);
     }
     Some(lookup.name.clone())
 }

@@ -499,6 +499,26 @@ fn in_lookups_of_mail_servers() {
 }
 
 #[test]
+fn a_stream_of_a_login_is_that_of_the_mail() {
+    let domain = |mapping: &str, strip: bool| {
+        lines(&format!(
+            "{DOMAIN}mapping = \"{mapping}\"\nauthentication = \"m\"\n[[user-lookup]]\nname = \"m\"\nmethod = \"pop3\"\n\
+             servers = \"pop.example.com\"\nstrip-domain-from-stream = {strip}\n"
+        ))
+    };
+    assert_eq!(domain("as-is", false), [""; 0]);
+    assert_eq!(domain("chop-domain", true), [""; 0]);
+    assert_eq!(
+        domain("as-is", true),
+        ["f:10:18: domain[0].authentication: user lookup `m` has strip-domain-from-stream = true, expected false beside mapping = \"as-is\""]
+    );
+    assert_eq!(
+        domain("chop-domain", false),
+        ["f:10:18: domain[0].authentication: user lookup `m` has strip-domain-from-stream = false, expected true beside mapping = \"chop-domain\""]
+    );
+}
+
+#[test]
 fn in_lookups_by_openid_connect() {
     let lookup = |rest: &str| format!("[[user-lookup]]\nname = \"m\"\nmethod = \"oidc\"\n{rest}\n");
     let ids = "tenant = \"8a7c0d3e-4b1f-4f0a-9d2b-0c5e6f7a8b9c\"\nclient = \"11111111-2222-3333-4444-555555555555\"";

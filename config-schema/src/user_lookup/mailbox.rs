@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use toml_edit::{Array, Table, value};
 
 use crate::{
-    domain::Around,
+    domain::{Around, Mapping},
     mistake::Notes,
     name::DomainName,
     reader::{Found, Section},
@@ -102,6 +102,22 @@ const MICROSOFT: [&str; 6] =
     ["office365.com", "office.com", "outlook.com", "office365.us", "partner.outlook.cn", "apps.mil"];
 
 impl Mailbox {
+    /// What keeps the lookup from naming the streams that a domain's mapping names.
+    pub(crate) fn misfit(&self, mapping: &Mapping) -> Option<String> {
+        let (mapping, expected) = match mapping {
+            Mapping::AsIs => ("as-is", false),
+            Mapping::ChopDomain => ("chop-domain", true),
+            // What a directory calls a stream cannot be made of a name.
+            Mapping::Lookup(_) => return None,
+        };
+        (self.strip_domain_from_stream != expected).then(|| {
+            format!(
+                "has strip-domain-from-stream = {}, expected {expected} beside mapping = \"{mapping}\"",
+                self.strip_domain_from_stream
+            )
+        })
+    }
+
     /// What people should know of a lookup that is right and still cannot work.
     pub fn warning(&self) -> Option<String> {
         let of_microsoft = |server: &&Server| match server.host() {
