@@ -1,6 +1,11 @@
 //! Where things stand in a configuration, by their names: look-ups at each recipient take no walk.
 
-use std::{borrow::Borrow, collections::HashMap, fmt, hash::Hash};
+use std::{
+    borrow::Borrow,
+    collections::{HashMap, HashSet},
+    fmt,
+    hash::Hash,
+};
 
 use crate::{
     Config, name::DomainName, realm::RealmName, stream::StreamName, user::UserName, user_lookup::LookupName,
@@ -17,6 +22,8 @@ pub(crate) struct Index {
     address_mappings: HashMap<Box<str>, usize>,
     verification_servers: HashMap<Option<DomainName>, usize>,
     users: HashMap<UserName, usize>,
+    /// The valid recipients of each stream, by their keys.
+    listed: HashMap<StreamName, HashSet<Box<str>>>,
 }
 
 impl Index {
@@ -32,8 +39,17 @@ impl Index {
             address_mappings: places(&config.address_mappings, |mapping| mapping.address.as_str().into()),
             verification_servers: places(&config.verification_servers, |server| server.domain.clone()),
             users: places(&config.users, |user| user.name.clone()),
+            listed: listed(config),
         }
     }
+}
+
+fn listed(config: &Config) -> HashMap<StreamName, HashSet<Box<str>>> {
+    let mut streams: HashMap<StreamName, HashSet<Box<str>>> = HashMap::new();
+    for (stream, address) in config.listed_recipients() {
+        streams.entry(stream).or_default().insert(address.into());
+    }
+    streams
 }
 
 fn places<T, K: Hash + Eq>(list: &[T], name: impl Fn(&T) -> K) -> HashMap<K, usize> {
@@ -80,6 +96,45 @@ impl Config {
     /// The mapping of an address that has one of its own, by its key.
     pub fn address_mapping(&self, key: &str) -> Option<&crate::AddressMapping> {
         find(&self.address_mappings, &self.index.address_mappings, key, |mapping| mapping.address.as_str())
+    }
+
+    /// Whether the file lists an address, by its key, among the valid recipients of this very stream.
+    pub fn lists_recipient(&self, stream: &StreamName, key: &str) -> bool {
+        self.index.listed.get(stream).is_some_and(|listed| listed.contains(key))
+    }
+
+    /// The valid recipients of the file, each with the stream whose table lists it.
+    pub fn listed_recipients(&self) -> impl Iterator<Item = (StreamName, &str)> {
+        self.realms.iter().flat_map(|realm| {
+            let own = realm
+                .valid_recipients
+                .iter()
+                .map(|address| (StreamName::default_of(realm.name.clone()), address.as_str()));
+            let of_streams = realm.streams.iter().flat_map(|stream| {
+                stream.valid_recipients.iter().map(|address| (stream.name.clone(), address.as_str()))
+            });
+            own.chain(of_streams)
+        })
+    }
+
+    /// Whether there is such a realm; `base` always is.
+    pub fn has_realm(&self, name: &RealmName) -> bool {
+        name.as_str() == crate::realm::BASE || self.realm(name).is_some()
+    }
+
+    /// How many settings a stream has of its own.
+    pub fn own_settings(&self, stream: &StreamName) -> usize {
+        let of_realm = || self.realm(stream.realm()).map_or(0, |realm| realm.settings.len());
+        let own = self.stream(stream).map_or(0, |stream| stream.settings.len());
+        if stream.is_default() { of_realm() } else { own }
+    }
+
+    /// The same without the verification server that a domain names itself; `None` if it names none.
+    pub fn without_verification_server(&self, name: &DomainName) -> Option<Config> {
+        let mut config = self.clone();
+        let domain = config.domains.iter_mut().find(|domain| domain.name == *name)?;
+        domain.verification_server.take()?;
+        Some(config)
     }
 
     /// The user of this name.

@@ -38,6 +38,7 @@ pub mod user;
 pub mod user_lookup;
 pub mod value;
 pub mod verification_server;
+mod warning;
 mod words;
 
 pub use address::{AddressKey, AddressKeyError};
@@ -64,6 +65,7 @@ pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 pub use user::{Role, User, UserName};
 pub use user_lookup::{EntraId, Guid, LookupName, Method, UserLookup};
 pub use verification_server::VerificationServer;
+pub use warning::Warning;
 
 use std::collections::HashMap;
 
@@ -162,17 +164,12 @@ impl Config {
         let address_mappings =
             address_mapping::read(root.sections("address-mapping", notes), &domains, notes);
         let known_networks = known_network::read(root.sections("known-network", notes), &around, notes);
-        let (limits, tcp) =
-            root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
-        let recipients = root.section("recipients", notes).map(|section| Recipients::read(section, notes));
-        let (recipients, probe_sender) = recipients.unwrap_or_default();
-        let provisioning =
-            root.section("provisioning", notes).map(|section| Provisioning::read(section, notes));
-        let delivery =
-            root.section("delivery", notes).map(|section| Delivery::read(section, notes)).unwrap_or_default();
-        let time_servers =
-            root.section("time", notes).map(|section| time::read(section, notes)).unwrap_or_default();
-        let tls = root.section("tls", notes).map(|section| Tls::read(section, notes)).unwrap_or_default();
+        let (limits, tcp) = table(&mut root, "limits", notes, Limits::read);
+        let (recipients, probe_sender) = table(&mut root, "recipients", notes, Recipients::read);
+        let provisioning = table(&mut root, "provisioning", notes, Provisioning::read);
+        let delivery = table(&mut root, "delivery", notes, Delivery::read);
+        let time_servers = table(&mut root, "time", notes, time::read);
+        let tls = table(&mut root, "tls", notes, Tls::read);
         let administrators = administrator::read(root.sections("administrator", notes), notes);
         let users = user::read(root.sections("user", notes), &around, &administrators, notes);
         root.finish(notes);
@@ -188,7 +185,7 @@ impl Config {
             tcp,
             recipients,
             probe_sender,
-            provisioning: provisioning.unwrap_or_default(),
+            provisioning,
             delivery,
             time_servers,
             tls,
@@ -208,13 +205,17 @@ impl Config {
             return Some(Resolved { value: own, from: Some(stream.clone()) });
         }
         let base = RealmName::base();
-        let mut at = Some(stream.realm());
-        for _ in 0..realm::REALM_DEPTH_MAX {
-            let Some(realm) = at.and_then(|name| self.realm(name)) else { break };
-            if let Some(own) = setting::of(&realm.settings, id) {
-                return Some(Resolved { value: own, from: Some(StreamName::default_of(realm.name.clone())) });
+        let mut name = stream.realm();
+        for _ in 0..=realm::REALM_DEPTH_MAX {
+            let realm = self.realm(name);
+            if let Some(value) = realm.and_then(|realm| setting::of(&realm.settings, id)) {
+                return Some(Resolved { value, from: Some(StreamName::default_of(name.clone())) });
             }
-            at = (realm.name != base).then_some(&realm.parent);
+            if *name == base {
+                break;
+            }
+            // A realm that is gone has what all have.
+            name = realm.map_or(&base, |realm| &realm.parent);
         }
         Some(Resolved { value: setting.usual, from: None })
     }
@@ -245,6 +246,19 @@ fn read(text: &str, notes: &mut Notes<'_>) -> Option<Config> {
     }
     let place = Place { span: Some(0..0), path: String::new() };
     Config::read(Section::new(document.as_table(), place), notes)
+}
+
+/// The table under this key, or what it means that there is none.
+fn table<'t, T: Default>(
+    root: &mut Section<'t>,
+    key: &'static str,
+    notes: &mut Notes<'_>,
+    read: impl FnOnce(Section<'t>, &mut Notes<'_>) -> T,
+) -> T {
+    match root.section(key, notes) {
+        Some(section) => read(section, notes),
+        None => T::default(),
+    }
 }
 
 fn read_version(root: &mut Section<'_>, notes: &mut Notes<'_>) {

@@ -165,6 +165,7 @@ fn a_setting_comes_from_the_nearest_that_has_it() {
         ("in:default", "3", "in:default"),
         ("up:ann", "2", "up:default"),
         ("base:ann", "1", "base:default"),
+        ("gone:ann", "1", "base:default"),
     ] {
         assert_eq!(found(&all, stream), (value.to_owned(), from.to_owned()), "{stream}");
     }

@@ -41,6 +41,8 @@ const PEERS: &[&str] = &[
     "unbound",
     "ldnsutils",
     "postfix",
+    "dovecot-imapd",
+    "dovecot-pop3d",
     "openssl",
     "curl",
     "python3",

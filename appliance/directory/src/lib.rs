@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod check;
+pub mod copy;
 pub mod decision;
 pub mod graph;
 pub mod http;

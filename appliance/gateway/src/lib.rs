@@ -12,6 +12,7 @@ pub mod transport;
 
 pub mod listener;
 pub mod message;
+pub mod provisioning;
 pub mod recipient;
 pub mod tls;
 

@@ -21,10 +21,11 @@ use crate::{
     appliance::Appliance,
     clock::Clock,
     delivery::{self, Delivery},
+    directory::Directory,
     dns::{Resolver, Settings},
     listener::{self, Bulk, Listener},
     network::{self, Network, configure::configure},
-    notices,
+    notices, provisioning,
     startup::{self, StartError},
     status::{self, Status},
     time,
@@ -122,15 +123,25 @@ async fn serve(io: Io) -> Result<(), RunError> {
     network.tell(ToNet::Configure(Box::new(configure(&appliance.config(), secret)))).await?;
     let incoming = network.listen(SMTP_PORT, ListenLimits::default()).await?;
     tokio::spawn(crate::tls::follow(appliance.clone(), tls.clone()));
-    let listener = Listener::new(appliance.clone(), tls);
     let addresses = notices::start(notices, &appliance, &network, &status);
-    let accepting = tokio::spawn(accept(incoming, listener.clone()));
     let resolver = Resolver::new(Arc::new(network.clone()), resolvers(&appliance, None));
     tokio::spawn(follow_resolvers(network.lease(), appliance.clone(), resolver.clone()));
     keep_time(&appliance, &network, &resolver, &status);
     let delivery = Arc::new(delivery::start(appliance.clone(), Arc::new(network.clone()), resolver));
+    let directory = Directory::start(appliance.clone(), delivery.prober());
+    let listener = Listener::new(appliance.clone(), directory.clone(), tls);
+    provisioning::expiry::start(appliance.clone());
+    let accepting = tokio::spawn(accept(incoming, listener.clone()));
     if let Some(socket) = io.admin {
-        let live = admin::Live::new(&appliance, &listener, &delivery, addresses.clone(), config, &status);
+        let live = admin::Live::new(
+            &appliance,
+            &listener,
+            &delivery,
+            &directory,
+            addresses.clone(),
+            config,
+            &status,
+        );
         admin::start(socket, live)?;
     }
     let own = tokio::spawn(follow_addresses(addresses, delivery.clone(), status.clone()));
@@ -139,7 +150,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
         _ = accepting => return Err(RunError::NetworkGone),
     }
     own.abort();
-    stop(&appliance, &listener, &delivery, &status).await
+    stop(&appliance, &listener, &delivery, &directory, &status).await
 }
 
 /// The role serves as soon as it has an address; mail is never sent to one of ours.
@@ -241,12 +252,14 @@ async fn stop(
     appliance: &Appliance,
     listener: &Listener,
     delivery: &Delivery,
+    directory: &Directory,
     status: &Status,
 ) -> Result<(), RunError> {
     listener.stop();
     delivery.stop(FAREWELL).await;
     // Whoever is still there has had its answer or will try again.
     let _ = timeout(FAREWELL, listener.ended()).await;
+    directory.stop().await;
     let store = appliance.store.clone();
     tokio::task::spawn_blocking(move || store.close()).await.map_err(std::io::Error::other)?;
     status.finish(FromRole::Stopped).await;

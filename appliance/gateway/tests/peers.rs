@@ -1,5 +1,6 @@
 //! Programs that nobody here wrote, over the loopback interface of the machine that runs the tests. Where one is not
-//! installed its test says so and passes; `cargo postern test` installs them.
+//! installed its test says so and passes; but `cargo postern test`, which installs them, sets `POSTERN_PEERS`, and
+//! then it fails.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 use std::process::{Command, Output, Stdio};
@@ -9,6 +10,7 @@ use config_schema::Config;
 use config_schema::name::DomainName;
 use gateway::appliance::Appliance;
 use gateway::clock::Clock;
+use gateway::directory::Directory;
 use gateway::listener::{Accepted, Bulk, Listener};
 use gateway::tls::identity::SelfSigned;
 use gateway::tls::server::ServerTls;
@@ -43,7 +45,8 @@ async fn served() -> Served {
     let clock = Clock::system();
     let own = SelfSigned::make(&DomainName::parse("mx.example.com").unwrap(), clock.now()).unwrap();
     let tls = ServerTls::new(own.identity()).unwrap();
-    let listener = Listener::new(Appliance::new(store.clone(), watched, clock), tls);
+    let appliance = Appliance::new(store.clone(), watched, clock);
+    let listener = Listener::new(appliance.clone(), Directory::unconnected(appliance), tls);
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = socket.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -64,6 +67,7 @@ async fn run(program: &'static str, arguments: Vec<String>, input: &'static [u8]
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
+        assert!(std::env::var_os("POSTERN_PEERS").is_none(), "this test needs {program}");
         eprintln!("skipped: {program} is not installed");
         return None;
     };
@@ -127,13 +131,17 @@ async fn openssl_is_served_by_current_versions_of_tls_only() {
     }
 }
 
+/// Protocols, ciphers, what is offered by default, and every known attack; not the simulations of clients, which
+/// take minutes.
+const TESTSSL_CHECKS: &str = "-p -s -S -U";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes"]
 async fn testssl_finds_nothing_above_low_but_that_nobody_signed_our_certificate() {
     let served = served().await;
     let report = std::env::temp_dir().join(format!("postern-testssl-{}.json", std::process::id()));
     let line = format!(
-        "--quiet --color 0 --warnings batch --openssl-timeout 10 --jsonfile {} --starttls smtp 127.0.0.1:{}",
+        "--quiet --color 0 --warnings batch --openssl-timeout 10 {TESTSSL_CHECKS} --jsonfile {} --starttls smtp \
+         127.0.0.1:{}",
         report.display(),
         served.port
     );

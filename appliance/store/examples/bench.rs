@@ -1,7 +1,7 @@
 //! How fast the store is on the disk of this machine: messages of 20 kB received, and delivered, by 1 to 256
 //! senders; bytes written for each byte of mail; the time to open it after a power cut; memory.
 //!
-//! `cargo run --release -p store --example bench [FILE]`
+//! `cargo run --release -p store --example bench -- [--json FILE]`; the disk is a file in the working folder.
 
 use std::{
     io,
@@ -29,12 +29,13 @@ const CAPACITY: u64 = 8 << 30;
 const ROUND: Duration = Duration::from_secs(3);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("store-bench.disk"), PathBuf::from);
+    let path = PathBuf::from("store-bench.disk");
     let _ = std::fs::remove_file(&path);
     let disk = Arc::new(Counting::open(&path)?);
     let store = Store::open(disk.clone(), Limits::default())?;
     println!("flush of one page: {:.2} ms", flush_time(&path)?.as_secs_f64() * 1e3);
     println!("senders  received/s  a commit  written/mail   received+delivered/s  written/mail");
+    let mut figures = Vec::new();
     for senders in [1, 8, 64, 256] {
         let accepted = round(&store, &disk, senders, false)?;
         empty(&store)?;
@@ -47,6 +48,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             delivered.rate(),
             delivered.amplification(),
         );
+        figures.push(format!(
+            r#"{{"senders":{senders},"received":{:.1},"received_and_delivered":{:.1}}}"#,
+            accepted.rate(),
+            delivered.rate()
+        ));
         empty(&store)?;
     }
     let filled = round(&store, &disk, 64, false)?;
@@ -66,7 +72,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     drop(again);
     std::fs::remove_file(&path)?;
+    if let Some(file) = json_file() {
+        let rates = figures.join(",");
+        let milliseconds = opened.as_secs_f64() * 1e3;
+        let text = format!(r#"{{"messages_a_second":[{rates}],"milliseconds_to_open":{milliseconds:.1}}}"#);
+        std::fs::write(file, text)?;
+    }
     Ok(())
+}
+
+/// The word after `--json`.
+fn json_file() -> Option<PathBuf> {
+    std::env::args_os().skip_while(|word| word != "--json").nth(1).map(PathBuf::from)
 }
 
 /// What a round came to.

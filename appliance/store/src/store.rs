@@ -199,7 +199,7 @@ impl Store {
         self.write(Purpose::Update, 0, move |transaction| attempt::hold(transaction, id, &hold))
     }
 
-    /// Ends a hold; the delivery is due at `now`.
+    /// Ends a hold; the delivery is due at `now`, and expires as much later as it was held.
     pub fn release(&self, id: DeliveryId, now: Timestamp) -> Pending<()> {
         self.retry_now(id, now)
     }

@@ -129,7 +129,9 @@ fn the_schedule_follows_attempts_holds_and_administrators() {
     assert_eq!(due(at(300)), [a]);
     assert_eq!(store.delivery(b).unwrap().hold, Some(hold));
     assert_eq!(store.next_due().unwrap().unwrap().id, a);
+    let expires = store.delivery(b).unwrap().expires;
     store.release(b, at(2)).wait().unwrap();
+    assert_eq!(store.delivery(b).unwrap().expires, expires.after(std::time::Duration::from_secs(1)));
     store.retry_now(a, at(3)).wait().unwrap();
     assert_eq!(due(at(3)), [b, a]);
     store.purge(a).wait().unwrap();

@@ -112,7 +112,7 @@ impl WebHost {
     /// The port of HTTPS (RFC 9110 §4.2.2).
     pub const PORT: u16 = 443;
 
-    fn of(name: &'static str) -> WebHost {
+    pub(super) fn of(name: &'static str) -> WebHost {
         WebHost { name: DomainName::parse(name).expect("one of our own"), port: WebHost::PORT }
     }
 }

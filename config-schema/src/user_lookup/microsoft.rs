@@ -2,13 +2,8 @@
 
 use toml_edit::{Table, value};
 
-use crate::{
-    domain::Around,
-    mistake::Notes,
-    reader::Section,
-    route::{self, Route},
-    words::Words,
-};
+use super::entra_id::WebHost;
+use crate::{mistake::Notes, reader::Section, words::Words};
 
 /// A cloud of Microsoft's, each with hosts of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,25 +44,24 @@ impl Cloud {
 pub enum Authority {
     /// At one of Microsoft's clouds.
     Cloud(Cloud),
-    /// At another host, which speaks the same: `HOST`, `HOST:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`.
-    Host(Route),
+    /// At another host, which speaks the same.
+    Host(WebHost),
 }
 
 impl Authority {
-    /// The host, with its port where it is not that of HTTPS.
-    pub fn host(&self) -> String {
+    /// The host.
+    pub fn host(&self) -> WebHost {
         match self {
-            Authority::Cloud(cloud) => cloud.login_host().to_owned(),
-            Authority::Host(host) => host.to_string(),
+            Authority::Cloud(cloud) => WebHost::of(cloud.login_host()),
+            Authority::Host(host) => host.clone(),
         }
     }
 
     /// Reads `cloud` and `login-host`, of which one at most stands in the file.
-    pub(crate) fn read(section: &mut Section<'_>, around: &Around<'_>, notes: &mut Notes<'_>) -> Authority {
+    pub(crate) fn read(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Authority {
         let cloud = Cloud::read(section, "cloud", notes);
-        let host = section.parsed::<Route>("login-host", notes);
+        let host = section.parsed::<WebHost>("login-host", notes);
         let Some(host) = host else { return Authority::Cloud(cloud) };
-        route::check(&host, around.network, notes);
         if section.has("cloud") {
             let text = "stands beside `cloud`, expected one of the two";
             notes.note(host.place.span.clone(), &host.place.path, text);

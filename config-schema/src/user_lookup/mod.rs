@@ -106,7 +106,8 @@ impl Method {
     /// The words of `method`, in the order of the variants.
     const WORDS: [&'static str; 6] = ["local", "ldap", "entra-id", "imap", "pop3", "oidc"];
 
-    fn word(&self) -> &'static str {
+    /// The word of `method`.
+    pub fn word(&self) -> &'static str {
         match self {
             Method::Local => "local",
             Method::Ldap(_) => "ldap",
@@ -147,7 +148,7 @@ impl Method {
             "entra-id" => EntraId::read(section, notes).map(Method::EntraId),
             "imap" => Mailbox::read(Protocol::Imap, section, around, notes).map(Method::Mailbox),
             "pop3" => Mailbox::read(Protocol::Pop3, section, around, notes).map(Method::Mailbox),
-            "oidc" => Oidc::read(section, around, notes).map(Method::Oidc),
+            "oidc" => Oidc::read(section, notes).map(Method::Oidc),
             _ => {
                 let place = section.place_of("method", "name");
                 let expected = Method::WORDS.map(|word| format!("\"{word}\"")).join(" or ");

@@ -6,7 +6,6 @@ use toml_edit::{Table, value};
 
 use super::{Guid, microsoft::Authority};
 use crate::{
-    domain::Around,
     mistake::Notes,
     name::DomainName,
     reader::Section,
@@ -83,11 +82,7 @@ impl FromStr for RedirectUrl {
 }
 
 impl Oidc {
-    pub(crate) fn read(
-        section: &mut Section<'_>,
-        around: &Around<'_>,
-        notes: &mut Notes<'_>,
-    ) -> Option<Oidc> {
+    pub(crate) fn read(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Option<Oidc> {
         // The keys of the schema are those of every method; none of them is required by all.
         if !section.is_described() {
             for (key, expected) in [
@@ -103,7 +98,7 @@ impl Oidc {
         let tenant = section.parsed::<Guid>("tenant", notes);
         let client = section.parsed::<Guid>("client", notes);
         let redirect_url = section.parsed::<RedirectUrl>("redirect-url", notes);
-        let authority = Authority::read(section, around, notes);
+        let authority = Authority::read(section, notes);
         let credential = Credential::read(section, notes);
         Some(Oidc {
             tenant: tenant?.value,

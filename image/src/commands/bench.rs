@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::build::build_image;
 use crate::program::Program;
 use crate::workspace::{Scratch, Workspace};
-use crate::{Doing, Error, Result, debian};
+use crate::{Doing, Error, Result, debian, executable};
 
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -52,29 +52,55 @@ struct Benchmark {
     name: &'static str,
     package: &'static str,
     example: &'static str,
+    arguments: &'static [&'static str],
+    /// It is given the static executable's file as `POSTERN_EXECUTABLE`.
+    executable: bool,
     /// It is given the built image's folder as `POSTERN_IMAGE`.
     image: bool,
-    /// Debian's packages of the peers that it runs beside.
-    peers: &'static [&'static str],
+    /// Debian's packages that it needs.
+    packages: &'static [&'static str],
 }
 
 /// All of them.
 const BENCHMARKS: &[Benchmark] = &[
-    Benchmark { name: "boot", package: "qemu-tests", example: "boot", image: true, peers: debian::QEMU },
-    Benchmark { name: "ldap", package: "gateway", example: "ldap", image: false, peers: debian::DIRECTORY },
+    hosted("mail", &["mail"]),
+    hosted("connections", &["connections"]),
+    hosted("idle", &["idle"]),
+    alone("store", "store", "bench"),
+    alone("smtp", "smtp", "throughput"),
+    Benchmark { packages: debian::DIRECTORY, ..alone("ldap", "gateway", "ldap") },
+    Benchmark { image: true, packages: debian::QEMU, ..alone("boot", "qemu-tests", "boot") },
 ];
+
+/// One that measures the executable from outside, with Postfix beside it.
+const fn hosted(name: &'static str, arguments: &'static [&'static str]) -> Benchmark {
+    Benchmark { arguments, executable: true, ..alone(name, "postern", "hosted") }
+}
+
+/// One that needs nothing but its crate.
+const fn alone(name: &'static str, package: &'static str, example: &'static str) -> Benchmark {
+    Benchmark { name, package, example, arguments: &[], executable: false, image: false, packages: &[] }
+}
 
 impl Benchmark {
     fn run(&self, workspace: &Workspace, json: &Path) -> Result<Value> {
-        debian::install(self.peers)?;
+        if self.executable {
+            debian::peers()?;
+        }
+        debian::install(self.packages)?;
         let mut program = Program::new("cargo", "run a benchmark").dir(&workspace.root);
         if self.image {
             build_image(workspace)?;
             program = program.env("POSTERN_IMAGE", workspace.results());
         }
+        if self.executable {
+            program = program.env("POSTERN_EXECUTABLE", executable::build(workspace)?);
+        }
         program
             .args(["run", "--quiet", "--release", "--locked", "--package", self.package])
-            .args(["--example", self.example, "--", "--json"])
+            .args(["--example", self.example, "--"])
+            .args(self.arguments)
+            .arg("--json")
             .arg(json)
             .run()?;
         let text = fs::read(json).doing(|| format!("read {}", json.display()))?;

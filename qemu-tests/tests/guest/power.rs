@@ -159,7 +159,7 @@ fn cuts() -> Result<u32, Failed> {
 }
 
 /// How often the plug is pulled, unless `POSTERN_CUTS` says otherwise.
-const CUTS: u32 = 3;
+const CUTS: u32 = 20;
 const SENDERS: u32 = 4;
 const LOAD_MAX_MS: u64 = 3000;
 const BODY_BYTES: usize = 20_000;

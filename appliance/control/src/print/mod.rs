@@ -1,5 +1,7 @@
 //! Outcomes as text for people, a line each.
 
+mod directory;
+
 use std::fmt::Write as _;
 
 use crate::operation::{DeliveryView, EventView, Outcome, ReplyView, Status};
@@ -21,7 +23,17 @@ pub fn text(outcome: &Outcome) -> String {
         }
         Outcome::Delivery(delivery) => print_whole(&mut out, delivery),
         Outcome::Changed { deliveries } => line(&mut out, &format!("{deliveries} changed")),
-        Outcome::Configuration(text) => out.push_str(text),
+        Outcome::Configuration(text) | Outcome::Csv(text) => out.push_str(text),
+        Outcome::Mapping(mapping) => directory::mapping(&mut out, mapping),
+        Outcome::Domains(domains) => directory::domains(&mut out, domains),
+        Outcome::Settings(settings) => directory::settings(&mut out, settings),
+        Outcome::Streams(streams) => directory::streams(&mut out, streams),
+        Outcome::Provisioning(view) => directory::provisioning(&mut out, view),
+        Outcome::ValidRecipients(entries) => directory::valid_recipients(&mut out, entries),
+        Outcome::Import(import) => directory::import(&mut out, import),
+        Outcome::Lookups(lookups) => directory::lookups(&mut out, lookups),
+        Outcome::Login(login) => directory::login(&mut out, login),
+        Outcome::Forgotten { addresses } => line(&mut out, &format!("{addresses} addresses forgotten")),
         Outcome::Done => line(&mut out, "done"),
     }
     out

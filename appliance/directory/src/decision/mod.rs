@@ -8,10 +8,10 @@ mod rules;
 mod trace;
 mod verdict;
 
-use config_schema::{LookupName, Mapping, Route, StreamName};
+use config_schema::{LookupName, Mapping, Route, StreamName, Unlisted};
 use smtp::address::Address;
 
-pub use rules::{Forced, NotOurs, OnlyValid, Rules, Unlisted};
+pub use rules::{NotOurs, OnlyValid, Rules};
 pub use trace::TraceLine;
 pub use verdict::{Because, Deferral, Outcome, Refusal, Verdict};
 
@@ -115,7 +115,7 @@ impl<'c> Step<'c> {
             course.trace.push(TraceLine::Postmaster);
             course.vouched = Some(Because::Postmaster);
         }
-        if course.rules.suspended {
+        if course.rules.is_suspended() {
             let realm = course.rules.domain.realm.clone();
             course.trace.push(TraceLine::Suspended { realm });
             if !postmaster {
@@ -141,7 +141,7 @@ impl<'c> Course<'c> {
             return self.check_listing();
         }
         let domain = self.rules.domain;
-        match mapping::by_domain(&domain.mapping, &domain.realm, &self.address, self.rules.plus_addresses) {
+        match mapping::by_domain(&domain.mapping, &domain.realm, &self.address, self.rules.plus_addresses()) {
             Ok(Way::Stream(mapped)) => {
                 self.settle(mapped);
                 self.check_listing()
@@ -156,7 +156,7 @@ impl<'c> Course<'c> {
 
     /// The stream that the client's network forces.
     fn forced(&mut self) -> Option<Mapped> {
-        let Forced { network, stream } = self.rules.forced?;
+        let (network, stream) = self.rules.forced()?;
         let by = By::KnownNetwork(network.into());
         match mapping::named(stream, by, &self.rules.domain.realm) {
             Ok(mapped) => {
@@ -173,7 +173,7 @@ impl<'c> Course<'c> {
 
     /// The stream of an address mapping, of the address or of it without its tag; it vouches for the address.
     fn by_address(&mut self) -> Option<Mapped> {
-        let base = mapping::counting(&self.address, self.rules.plus_addresses);
+        let base = mapping::counting(&self.address, self.rules.plus_addresses());
         let stream =
             self.rules.address_mapping(&self.address).or_else(|| self.rules.address_mapping(&base))?;
         match mapping::named(stream, By::AddressMapping, &self.rules.domain.realm) {
@@ -210,7 +210,7 @@ impl<'c> Course<'c> {
         if !on || matches!(self.vouched, Some(Because::AddressMapping | Because::Postmaster)) {
             return self.check_server();
         }
-        let base = mapping::counting(&self.address, self.rules.plus_addresses);
+        let base = mapping::counting(&self.address, self.rules.plus_addresses());
         let default = StreamName::default_of(self.rules.domain.realm.clone());
         let mut left = Vec::new();
         for stream in [default, self.stream.stream.clone()] {
@@ -225,7 +225,7 @@ impl<'c> Course<'c> {
     }
 
     fn look_into(
-        self: Box<Self>,
+        mut self: Box<Self>,
         mut left: Vec<(StreamName, Address)>,
         unavailable: Option<Box<str>>,
     ) -> Step<'c> {
@@ -236,11 +236,20 @@ impl<'c> Course<'c> {
             };
         };
         let (stream, address) = asked.clone();
+        if self.rules.lists(&stream, &address) {
+            self.trace.push(TraceLine::ListedInFile { stream: stream.clone(), address });
+            return self.listed(stream);
+        }
         Step::AskValidRecipients {
             stream,
             address,
             then: AfterListing(self, Tables { asked, left, unavailable }),
         }
+    }
+
+    fn listed(mut self: Box<Self>, stream: StreamName) -> Step<'c> {
+        self.vouched.get_or_insert(Because::Listed { stream });
+        self.check_server()
     }
 
     fn check_server(mut self: Box<Self>) -> Step<'c> {
@@ -262,29 +271,29 @@ impl<'c> Course<'c> {
         }
     }
 
-    fn accept(self: Box<Self>) -> Step<'c> {
+    fn accept(self) -> Step<'c> {
         let because = self.vouched.clone().unwrap_or(Because::Unchecked);
         let stream = self.stream.stream.clone();
         self.done(Outcome::Accept { stream, because })
     }
 
-    fn refuse(self: Box<Self>, why: Refusal) -> Step<'c> {
+    fn refuse(self, why: Refusal) -> Step<'c> {
         self.done(Outcome::Refuse { why })
     }
 
     /// Refuses without having asked the verification server, if there is one.
-    fn refuse_unasked(mut self: Box<Self>, why: Refusal) -> Step<'c> {
+    fn refuse_unasked(mut self, why: Refusal) -> Step<'c> {
         if self.rules.verification_server.is_some() {
             self.trace.push(TraceLine::RedundantServer);
         }
         self.refuse(why)
     }
 
-    fn defer(self: Box<Self>, why: Deferral) -> Step<'c> {
+    fn defer(self, why: Deferral) -> Step<'c> {
         self.done(Outcome::Defer { why })
     }
 
-    fn done(self: Box<Self>, outcome: Outcome) -> Step<'c> {
+    fn done(self, outcome: Outcome) -> Step<'c> {
         Step::Done(Verdict { outcome, trace: self.trace })
     }
 }
@@ -297,7 +306,7 @@ impl<'c> AfterLookup<'c> {
         let realm = &course.rules.domain.realm;
         match answer {
             LookupAnswer::Stream { stream, because } => {
-                let base = mapping::counting(&course.address, course.rules.plus_addresses);
+                let base = mapping::counting(&course.address, course.rules.plus_addresses());
                 match mapping::by_lookup(&name, &stream, realm, &base) {
                     Ok(mapped) => course.settle(mapped),
                     Err(error) => return course.unmapped(error),
@@ -308,7 +317,7 @@ impl<'c> AfterLookup<'c> {
             _ if course.postmaster => course.check_listing(),
             LookupAnswer::Unavailable { why } => course.defer(Deferral::Lookup { name, why }),
             LookupAnswer::Unknown => {
-                let unlisted = course.rules.unlisted;
+                let unlisted = course.rules.unlisted();
                 course.trace.push(TraceLine::Unlisted(unlisted));
                 match (unlisted, course.rules.verification_server) {
                     (Unlisted::Verify, Some(_)) => course.check_listing(),
@@ -325,10 +334,7 @@ impl<'c> AfterListing<'c> {
         let AfterListing(mut course, Tables { asked: (stream, address), left, unavailable }) = self;
         course.trace.push(TraceLine::Listing { stream: stream.clone(), address, listing: listing.clone() });
         match listing {
-            Listing::Listed => {
-                course.vouched.get_or_insert(Because::Listed { stream });
-                course.check_server()
-            }
+            Listing::Listed => course.listed(stream),
             Listing::NotListed => course.look_into(left, unavailable),
             Listing::Unavailable { why } => course.look_into(left, unavailable.or(Some(why))),
         }

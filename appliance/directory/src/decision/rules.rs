@@ -1,50 +1,20 @@
 //! What the configuration says about one recipient.
 
-use config_schema::{Config, Domain, KnownNetwork, Route, SettingValue, StreamName};
+use config_schema::{
+    AddressKey, Config, Domain, KnownNetwork, PlusAddresses, Route, SettingValue, StreamName, Unlisted,
+};
 use smtp::address::Address;
-
-use crate::mapping::PlusAddresses;
 
 /// The number of the setting that enforces the table of valid recipients.
 const ONLY_VALID: u16 = 700;
 
 /// What the configuration says about one recipient.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Rules<'c> {
     config: &'c Config,
-    /// The recipient's domain.
-    pub domain: &'c Domain,
-    /// Whether the domain's realm is suspended.
-    pub suspended: bool,
-    /// The stream that the client's network forces.
-    pub forced: Option<Forced<'c>>,
-    /// What becomes of an address that the domain's user lookup does not list.
-    pub unlisted: Unlisted,
-    /// Whether the tags of plus addresses count.
-    pub plus_addresses: PlusAddresses,
-    /// Who is asked whether the recipient exists.
-    pub verification_server: Option<&'c Route>,
-    /// Addresses, by their keys, that have a mapping of their own.
-    pub address_mappings: &'c [(Address, StreamName)],
-}
-
-/// A stream that a known network forces.
-#[derive(Debug, Clone, Copy)]
-pub struct Forced<'c> {
-    /// The network's name.
-    pub network: &'c str,
-    /// The stream.
-    pub stream: &'c StreamName,
-}
-
-/// What becomes of an address that the domain's user lookup does not list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unlisted {
-    /// It is refused.
-    #[default]
-    Refuse,
-    /// The verification server is asked.
-    Verify,
+    known: Option<&'c KnownNetwork>,
+    pub(super) domain: &'c Domain,
+    pub(super) verification_server: Option<&'c Route>,
 }
 
 /// The value of S-700 for a stream.
@@ -68,26 +38,34 @@ impl<'c> Rules<'c> {
     /// The domain is none of the configuration's.
     pub fn of(
         config: &'c Config,
-        _known: Option<&'c KnownNetwork>,
+        known: Option<&'c KnownNetwork>,
         address: &Address,
     ) -> Result<Rules<'c>, NotOurs> {
         let name = address.domain().ok_or(NotOurs)?;
         let domain = config.domain(name).ok_or(NotOurs)?;
-        Ok(Rules {
-            config,
-            domain,
-            suspended: false,
-            forced: None,
-            unlisted: Unlisted::default(),
-            plus_addresses: PlusAddresses::default(),
-            verification_server: config.verification_server(name),
-            address_mappings: &[],
-        })
+        Ok(Rules { config, known, domain, verification_server: config.verification_server(name) })
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.config.realm(&self.domain.realm).is_some_and(|realm| realm.suspended)
+    }
+
+    pub(super) fn plus_addresses(&self) -> PlusAddresses {
+        self.domain.plus_addresses
+    }
+
+    pub(super) fn unlisted(&self) -> Unlisted {
+        self.domain.unlisted
+    }
+
+    /// The client's network, if it forces a stream, and that stream.
+    pub(super) fn forced(&self) -> Option<(&'c str, &'c StreamName)> {
+        let known = self.known?;
+        known.stream.as_ref().map(|stream| (known.name.as_str(), stream))
     }
 
     pub(super) fn address_mapping(&self, address: &Address) -> Option<&'c StreamName> {
-        let key = address.key();
-        self.address_mappings.iter().find(|(mapped, _)| mapped.key() == key).map(|(_, stream)| stream)
+        self.config.address_mapping(&address.key()).map(|mapping| &mapping.stream)
     }
 
     /// Whether only listed addresses are accepted for this stream.
@@ -96,5 +74,16 @@ impl<'c> Rules<'c> {
         let on = resolved.as_ref().is_some_and(|setting| setting.value == SettingValue::Switch(true));
         let from = resolved.and_then(|setting| setting.from);
         OnlyValid { on, from }
+    }
+
+    /// Whether the file itself lists the address among this stream's valid recipients.
+    pub(super) fn lists(&self, stream: &StreamName, address: &Address) -> bool {
+        let own: Option<&[AddressKey]> = if stream.is_default() {
+            self.config.realm(stream.realm()).map(|realm| realm.valid_recipients.as_slice())
+        } else {
+            self.config.stream(stream).map(|own| own.valid_recipients.as_slice())
+        };
+        let key = address.key();
+        own.is_some_and(|listed| listed.iter().any(|listed| listed.as_str() == key))
     }
 }

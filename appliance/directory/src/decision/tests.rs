@@ -1,11 +1,8 @@
-use config_schema::{Config, KnownNetwork};
+use config_schema::{Config, PlusAddresses};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    mapping::PlusAddresses,
-    verification::{Answer, Trouble},
-};
+use crate::verification::{Answer, Trouble};
 
 /// How the world answers, and how the domain is set up.
 #[derive(Debug, Clone)]
@@ -53,49 +50,58 @@ impl Default for Scene {
 impl Scene {
     fn config(&self) -> Config {
         let server = if self.server { "verification-server = \"[192.0.2.1]:25\"" } else { "" };
+        let unlisted = if self.verify_unlisted { "verify" } else { "refuse" };
+        let (suspended, only_valid) = (self.suspended, self.only_valid);
         let text = format!(
             r#"
 version = 1
 network = {{ hostname = "mx.example.net", address = "dhcp" }}
 [[realm]]
 name = "example"
+suspended = {suspended}
+valid-recipients = ["filed@example.com"]
 [[realm.setting]]
 id = "S-700"
-value = {}
+value = {only_valid}
+[[realm.stream]]
+name = "quiet@example.com"
+[[realm.stream.setting]]
+id = "S-700"
+value = false
 [[realm]]
 name = "other"
 [[domain]]
 name = "example.com"
 realm = "example"
 route = ["[192.0.2.1]:25"]
+unlisted = "{unlisted}"
 {server}
-"#,
-            self.only_valid
+[[address-mapping]]
+address = "ANN@example.com"
+stream = "example:sales"
+[[known-network]]
+name = "office"
+network = ["198.51.100.0/24"]
+"#
         );
-        Config::parse("test.toml", &text).unwrap()
+        let mut config = Config::parse("test.toml", &text).unwrap();
+        config.domains[0].mapping = match self.mapping {
+            "as-is" => Mapping::AsIs,
+            "chop-domain" => Mapping::ChopDomain,
+            lookup => Mapping::Lookup(lookup.parse().unwrap()),
+        };
+        config.known_networks[0].stream = self.forced.map(|stream| stream.parse().unwrap());
+        match self.mapped {
+            Some(stream) => config.address_mappings[0].stream = stream.parse().unwrap(),
+            None => config.address_mappings.clear(),
+        }
+        config
     }
 
     /// What was asked, and the verdict.
     fn play(&self) -> (Vec<String>, Verdict) {
-        let mut config = self.config();
-        if self.mapping == "chop-domain" {
-            config.domains[0].mapping = Mapping::ChopDomain;
-        } else if self.mapping != "as-is" {
-            config.domains[0].mapping = Mapping::Lookup(self.mapping.parse().unwrap());
-        }
-        let address: Address = self.to.parse().unwrap();
-        let none: Option<&KnownNetwork> = None;
-        let mut rules = Rules::of(&config, none, &address).unwrap();
-        let forced = self.forced.map(|stream| stream.parse::<StreamName>().unwrap());
-        rules.forced = forced.as_ref().map(|stream| Forced { network: "office", stream });
-        rules.suspended = self.suspended;
-        rules.unlisted = if self.verify_unlisted { Unlisted::Verify } else { Unlisted::Refuse };
-        let mapped: Vec<(Address, StreamName)> = self
-            .mapped
-            .iter()
-            .map(|stream| ("Ann@example.com".parse().unwrap(), stream.parse().unwrap()))
-            .collect();
-        rules.address_mappings = &mapped;
+        let (config, address) = (self.config(), self.to.parse().unwrap());
+        let rules = Rules::of(&config, config.known_networks.first(), &address).unwrap();
         self.run(Step::first(rules, &address))
     }
 
@@ -235,6 +241,12 @@ fn who_is_asked_and_what_comes_of_it() {
             vec![own, asks_server],
             "refused: the verification server",
         ),
+        (
+            Scene { to: "filed@example.com", listed: None, server: false, ..table.clone() },
+            vec!["example:filed@example.com filed@example.com"],
+            "accepted for stream `example:filed@example.com`: a valid recipient of stream `example:default`",
+        ),
+        (Scene { to: "quiet@example.com", server: false, ..table.clone() }, vec![], "accepted"),
         (Scene { listed: None, ..table.clone() }, vec![own, inherited], "deferred: the valid recipients"),
         (
             Scene { only_valid: true, lookup: found("ann@example.com"), ..lookup.clone() },
@@ -310,14 +322,10 @@ fn only_our_domains_are_decided_on() {
 #[test]
 fn exact_plus_addresses_are_recipients_of_their_own() {
     let scene = Scene { mapping: "corp", lookup: found("alee"), ..Scene::default() };
-    let config = {
-        let mut config = scene.config();
-        config.domains[0].mapping = Mapping::Lookup("corp".parse().unwrap());
-        config
-    };
+    let mut config = scene.config();
+    config.domains[0].plus_addresses = PlusAddresses::Exact;
     let address = "ann+x@example.com".parse().unwrap();
-    let mut rules = Rules::of(&config, None, &address).unwrap();
-    rules.plus_addresses = PlusAddresses::Exact;
+    let rules = Rules::of(&config, None, &address).unwrap();
     assert_eq!(scene.run(Step::first(rules, &address)).0, ["corp ann+x@example.com"]);
 }
 
@@ -411,11 +419,9 @@ proptest! {
     ) {
         let mut answers = answers.into_iter();
         let mut next = move || answers.next().unwrap_or(0);
+        let scene = Scene { mapping: "corp", ..scene };
         let (config, address) = (scene.config(), scene.to.parse().unwrap());
-        let mut config = config;
-        config.domains[0].mapping = Mapping::Lookup("corp".parse().unwrap());
-        let mut rules = Rules::of(&config, None, &address).unwrap();
-        rules.unlisted = if scene.verify_unlisted { Unlisted::Verify } else { Unlisted::Refuse };
+        let rules = Rules::of(&config, None, &address).unwrap();
         let (mut step, mut lookup_away, mut table_away) = (Step::first(rules, &address), false, false);
         let verdict = loop {
             step = match step {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use config_schema::{LookupName, RealmName, Route, StreamName};
+use config_schema::{LookupName, RealmName, Route, StreamName, Unlisted};
 use smtp::address::Address;
 
-use super::{Listing, OnlyValid, Unlisted};
+use super::{Listing, OnlyValid};
 use crate::{
     answer::LookupAnswer,
     mapping::{Mapped, MappingError},
@@ -61,6 +61,13 @@ pub enum TraceLine {
         /// Its value.
         only: OnlyValid,
     },
+    /// The configuration itself lists the address.
+    ListedInFile {
+        /// For which stream.
+        stream: StreamName,
+        /// Whom.
+        address: Address,
+    },
     /// A table of valid recipients was looked into.
     Listing {
         /// Whose.
@@ -108,6 +115,9 @@ impl fmt::Display for TraceLine {
                     Some(from) => write!(f, ", from `{from}`"),
                     None => f.write_str(", built in"),
                 }
+            }
+            TraceLine::ListedInFile { stream, address } => {
+                write!(f, "valid recipients of stream `{stream}`: {address} is listed by the configuration")
             }
             TraceLine::Listing { stream, address, listing } => {
                 write!(f, "valid recipients of stream `{stream}`: {address} {listing}")

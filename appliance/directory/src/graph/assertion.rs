@@ -74,7 +74,7 @@ impl Signer {
     }
 
     /// An assertion of `client` for the token endpoint at `audience`. `id` is never used twice (RFC 7519 §4.1.7).
-    pub(super) fn sign(
+    pub(crate) fn sign(
         &self,
         client: Guid,
         audience: &str,

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use config_schema::{
-    LookupName, Mapping as DomainMapping, RealmName, StreamName,
+    LookupName, Mapping as DomainMapping, PlusAddresses, RealmName, StreamName,
     stream::{DEFAULT, STREAM_NAME_MAX},
 };
 use smtp::address::{Address, LocalPart};
@@ -73,16 +73,6 @@ pub enum MappingError {
         /// Its beginning.
         name: Box<str>,
     },
-}
-
-/// Whether the tag of a plus address counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PlusAddresses {
-    /// `user+tag@` is `user@`.
-    #[default]
-    Base,
-    /// Both are addresses of their own.
-    Exact,
 }
 
 /// The stream that a known network or an address mapping names, if it is one of `realm`: the same, not one above or

@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use config_schema::Route;
+use config_schema::{ProbeSender, Route};
 use smtp::{
     Time,
     address::{Address, Host},
@@ -24,7 +24,7 @@ use smtp::{
 };
 
 pub use answer::{Answer, Because, REPLY_MAX, Said, Trouble};
-pub use settings::{ProbeSender, SEEN_VALID, Settings, transaction};
+pub use settings::{SEEN_VALID, Settings, transaction};
 
 use crate::reply::{Meaning, Recipient};
 use memory::{Key, Memory, Recalled, Seconds};
@@ -181,6 +181,11 @@ impl Verification {
             ids: 0,
             wake: None,
         }
+    }
+
+    /// Takes other settings, from the next question on; how many addresses are remembered changes at the next start.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// Takes what happened; returns what to do, in this order.

@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use config_schema::Route;
+use config_schema::{ProbeSender, Route};
 use smtp::{Time, address::Address};
 
 use super::{
     Action, Alarm, ConnectionId, QuestionId,
     answer::{Said, Trouble},
     memory::Key,
-    settings::{ProbeSender, Settings},
+    settings::Settings,
 };
 
 /// Addresses asked after in one transaction.

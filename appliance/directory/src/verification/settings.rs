@@ -1,4 +1,4 @@
-//! What bounds the verification, with the defaults of `[recipients]`.
+//! What bounds the verification: the configuration's `[recipients]`.
 
 use std::time::Duration;
 
@@ -8,14 +8,10 @@ use smtp::{
     envelope::{MailParameters, RcptParameters},
 };
 
-use config_schema::name::DomainName;
-
-const fn days(days: u64) -> Duration {
-    Duration::from_secs(days * 86_400)
-}
+use config_schema::{Config, ProbeSender, Recipients, name::DomainName};
 
 /// An address that was valid within this time is not refused by one answer alone.
-pub const SEEN_VALID: Duration = days(7);
+pub const SEEN_VALID: Duration = Duration::from_secs(7 * 86_400);
 
 /// Whether a recipient that mail may be refused for is asked after, how often, and how long an answer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,33 +30,35 @@ pub struct Settings {
     pub second_probe: Duration,
     /// Addresses remembered.
     pub remembered: usize,
-    /// Who asks.
+    /// Who asks first. Where a server refuses the null sender, postmaster asks from then on.
     pub sender: ProbeSender,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
+impl Settings {
+    /// What the configuration says.
+    pub fn of(config: &Config) -> Settings {
+        Settings::new(&config.recipients, config.probe_sender)
+    }
+
+    fn new(recipients: &Recipients, sender: ProbeSender) -> Settings {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         Settings {
-            connections: 2,
-            questions: 100,
-            time: Duration::from_secs(30),
-            valid_for: days(7),
-            invalid_for: Duration::from_secs(15 * 60),
-            second_probe: Duration::from_secs(10 * 60),
-            remembered: 200_000,
-            sender: ProbeSender::default(),
+            connections: count(recipients.probe_connections),
+            questions: count(recipients.probe_questions),
+            time: recipients.probe_time.duration(),
+            valid_for: recipients.valid_for.duration(),
+            invalid_for: recipients.invalid_for.duration(),
+            second_probe: recipients.second_probe.duration(),
+            remembered: count(recipients.remembered),
+            sender,
         }
     }
 }
 
-/// Which sender a question names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ProbeSender {
-    /// The null sender; `postmaster@` our host name where a server refuses that.
-    #[default]
-    Null,
-    /// `postmaster@` our host name.
-    Postmaster,
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings::new(&Recipients::default(), ProbeSender::default())
+    }
 }
 
 /// The question as a transaction that ends with RSET, for [`smtp::client::Input::Probe`].

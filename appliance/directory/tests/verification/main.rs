@@ -4,11 +4,12 @@ mod world;
 
 use std::time::Duration;
 
+use config_schema::ProbeSender;
 use directory::{
     reply::Recipient::{Invalid, Unknown, Valid},
     verification::{
-        Action, Alarm, Because, Input, ProbeSender, QUESTIONS_MAX, QuestionId, SERVERS_MAX, Settings,
-        Trouble, Verification,
+        Action, Alarm, Because, Input, QUESTIONS_MAX, QuestionId, SERVERS_MAX, Settings, Trouble,
+        Verification,
     },
 };
 use smtp::Time;

@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use config_schema::Route;
+use config_schema::{ProbeSender, Route};
 use directory::{
     reply::Recipient,
     verification::{
-        Action, Alarm, Answer, CONNECTIONS_MAX, ConnectionId, Input, Lost, ProbeSender, QuestionId,
-        SEEN_VALID, Settings, Verification,
+        Action, Alarm, Answer, CONNECTIONS_MAX, ConnectionId, Input, Lost, QuestionId, SEEN_VALID, Settings,
+        Verification,
     },
 };
 use smtp::{

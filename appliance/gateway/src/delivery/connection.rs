@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     route::{Hop, HopHost},
     tls::client::{Check, Handshake, TlsClient},
-    transport::{ByteStream, ConnectFault, Transport},
+    transport::{ByteStream, ConnectFault, Stream},
 };
 
 /// How long a TCP connection may take to open; then the next address is tried.
@@ -102,16 +102,15 @@ struct State {
 }
 
 impl Connection {
-    /// Connects to `hop` and shakes hands until a transaction may begin.
+    /// Shakes hands over a stream to `hop` until a transaction may begin.
     pub(super) async fn open(
-        transport: &dyn Transport,
+        stream: Stream,
         tls: &TlsClient,
         clock: &Clock,
         hostname: DomainName,
         hop: &Hop,
         protection: &Protection,
     ) -> Result<Connection, OpenFault> {
-        let stream = transport.connect(hop.address, CONNECT).await?;
         let now = clock.elapsed();
         let mut config = ClientConfig::new(hostname);
         config.tls = protection.policy;

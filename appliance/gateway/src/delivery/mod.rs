@@ -4,9 +4,11 @@
 //! each of which is one connection at a time. An attempt ([`attempt`]) ends in fates ([`fate`]), which are recorded
 //! before anything is forgotten. What a reply means stands in one table ([`directory::reply`]).
 
+mod alarm;
 mod attempt;
 mod bounce;
 mod breaker;
+mod connect;
 mod connection;
 mod fate;
 mod holds;
@@ -14,6 +16,7 @@ mod notice;
 mod pace;
 mod probe;
 mod queue;
+mod race;
 mod schedule;
 mod shared;
 mod ways;
@@ -55,6 +58,11 @@ impl Delivery {
     /// Opens connections for questions about recipients.
     pub fn prober(&self) -> Prober {
         Prober { shared: self.shared.clone() }
+    }
+
+    /// What waits for somebody to mend something, an alarm for each cause and route.
+    pub fn alarms(&self) -> Vec<String> {
+        alarm::alarms(self.shared.state().holds.iter())
     }
 
     /// Gives up every open recipient of a delivery, and tells its sender. False while an attempt is under way: what

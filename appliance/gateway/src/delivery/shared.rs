@@ -153,6 +153,12 @@ impl State {
         self.claimed.insert(id)
     }
 
+    /// Whether nothing is in anybody's hands.
+    #[cfg(test)]
+    pub(super) fn is_calm(&self) -> bool {
+        self.claimed.is_empty()
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.waiting < WAITING_MAX && !self.stopping
     }

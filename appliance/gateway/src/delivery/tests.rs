@@ -1,13 +1,15 @@
 //! Delivery from a store in memory to next hops in memory.
 
 mod hop;
+mod office;
+mod waiting;
 
 use std::sync::Arc;
 
 use config_schema::Config;
 use smtp::{
     address::{ForwardPath, ReversePath},
-    envelope::{MailParameters, Notify, RcptParameters},
+    envelope::{MailParameters, Notify, RcptParameters, Return},
 };
 use store::{
     Limits, MessageId, Store, Timestamp,
@@ -64,6 +66,16 @@ impl Bench {
     }
 
     async fn enqueue(&self, from: &str, to: &[&str], notify: Option<Notify>) -> MessageId {
+        self.enqueue_with(from, to, notify, MailParameters::default()).await
+    }
+
+    async fn enqueue_with(
+        &self,
+        from: &str,
+        to: &[&str],
+        notify: Option<Notify>,
+        mail: MailParameters,
+    ) -> MessageId {
         let now = self.appliance.clock.now();
         let mut writer = self.store.begin(now).unwrap();
         if let Some(pending) = writer.write(BODY).unwrap() {
@@ -78,7 +90,7 @@ impl Bench {
         let delivery = NewDelivery { destination, recipients, next_attempt: now, expires };
         let from = ReversePath::parse(&format!("<{from}>")).unwrap();
         let message = NewMessage {
-            envelope: Envelope { from, parameters: MailParameters::default() },
+            envelope: Envelope { from, parameters: mail },
             source: Source::Local { about: None },
             received_at: now,
             deliveries: vec![delivery],
@@ -165,6 +177,22 @@ async fn an_unknown_recipient_is_reported_and_the_other_gets_the_mail() {
         "{text}"
     );
     assert!(!text.contains("line"), "only the header section is returned");
+}
+
+#[tokio::test]
+async fn the_whole_message_comes_back_to_whoever_asked_for_it() {
+    for (ret, whole) in [(Some(Return::Full), true), (Some(Return::Headers), false), (None, false)] {
+        let mut bench = bench("");
+        let script = Script::default().rcpt("<no@ours.example>", "550 5.1.1 no such user");
+        let (_hop, sender) = (bench.hop(FIRST, script), bench.hop(SENDER, Script::default()));
+        let parameters = MailParameters { ret, ..MailParameters::default() };
+        bench.enqueue_with("a@sender.example", &["no@ours.example"], None, parameters).await;
+        bench.begin();
+        bench.until_empty().await;
+        let text = String::from_utf8(sender.mail()[0].body.clone()).unwrap();
+        let body = std::str::from_utf8(BODY).unwrap();
+        assert_eq!(text.contains(body), whole, "{text}");
+    }
 }
 
 #[tokio::test]

@@ -57,6 +57,16 @@ impl<'a> Place<'a> {
         matches!(self, Place::Ours(_))
     }
 
+    /// Where its mail goes, for people.
+    pub(super) fn route(&self, destination: &Destination) -> String {
+        match self {
+            Place::Ours(domain) => {
+                domain.route.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ")
+            }
+            _ => destination.to_string(),
+        }
+    }
+
     /// Whether every host that is configured is a front end of Microsoft 365.
     pub(super) fn is_microsoft(&self) -> bool {
         let microsoft = |route: &Route| match &route.host {
@@ -109,9 +119,18 @@ impl Ways {
         self.find(config, target).await
     }
 
-    async fn find(&self, config: &Config, target: Target<'_>) -> Result<Vec<Hop>, RouteFault> {
+    /// What is ours, and never a next hop.
+    pub(super) fn own(&self, hostname: &DomainName) -> Own {
         let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = Own { hostname: config.network.hostname.clone(), addresses };
+        Own { hostname: hostname.clone(), addresses }
+    }
+
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    async fn find(&self, config: &Config, target: Target<'_>) -> Result<Vec<Hop>, RouteFault> {
+        let own = self.own(&config.network.hostname);
         let mut shuffle = || self.random();
         route::find(&self.resolver, &own, target, &mut shuffle).await
     }

@@ -74,6 +74,14 @@ impl std::fmt::Display for HopHost {
     }
 }
 
+impl Hop {
+    /// Whether it is another address of the same host, found by as good a way: then it is all one which answers.
+    pub fn is_same_host(&self, other: &Hop) -> bool {
+        let named = matches!(self.host, HopHost::Name(_)) && self.host == other.host;
+        named && self.address.port() == other.address.port() && self.proof == other.proof
+    }
+}
+
 impl std::fmt::Display for Hop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.host, self.address)
@@ -217,9 +225,8 @@ impl Search<'_> {
         if four.is_empty() && six.is_empty() {
             self.note(RouteFault::NoAddress(host.name.clone()));
         }
-        // Both families stand among those that are tried (RFC 8305 §4).
         let room = HOPS_MAX.saturating_sub(self.hops.len()).min(ADDRESSES_MAX);
-        for Address { address, proven } in interleave(four, six).into_iter().take(room) {
+        for Address { address, proven } in self.sorted(four, six).into_iter().take(room) {
             let address = SocketAddr::new(address, host.port);
             let name = HopHost::Name(host.name.clone());
             let proof = proven.and_then(|canonical| match host.named {
@@ -228,6 +235,16 @@ impl Search<'_> {
                 Named::By(domain) => Some(Proof { canonical, domain: Some(domain.clone()) }),
             });
             self.hops.push(Hop { host: name, address, proof, microsoft });
+        }
+    }
+
+    /// RFC 8305 §4: the families in turn, so that a broken one costs one attempt; IPv6 first (RFC 6724 §2.1). A family
+    /// in which we have no address comes last (RFC 6724 §5, rule 1).
+    fn sorted(&self, four: Vec<Address>, six: Vec<Address>) -> Vec<Address> {
+        match (self.own.reaches(true), self.own.reaches(false)) {
+            (true, false) => four.into_iter().chain(six).collect(),
+            (false, true) => six.into_iter().chain(four).collect(),
+            _ => interleave(six, four),
         }
     }
 

@@ -88,6 +88,7 @@ impl World {
             received_at: now,
             deliveries: vec![delivery],
             events: vec![],
+            streams: vec![],
         };
         let id = writer.commit(message).await.unwrap().id;
         self.appliance.queued.notify_one();

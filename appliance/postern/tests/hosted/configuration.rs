@@ -9,6 +9,7 @@ connections-per-address = 5000
 connections-per-network = 5000
 new-connections-per-minute = 100000
 tls-handshakes-per-second = 1000
+messages-per-connection = 100000
 disk-reserve-percent = 1
 disk-reserve = "16 MB"
 

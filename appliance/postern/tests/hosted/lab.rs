@@ -3,8 +3,8 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    net::{Ipv4Addr, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -33,28 +33,11 @@ pub(crate) struct Lab {
     pub(crate) folder: PathBuf,
 }
 
-/// Whether this machine lets us make namespaces, and has these peers. Where it does not, the test says that it was
-/// skipped; but `cargo postern test`, which installs them, sets `POSTERN_PEERS`, and then it fails.
-pub(crate) fn available(peers: &[&str]) -> bool {
-    let missing = if !rustix::process::geteuid().is_root() || !Path::new("/dev/net/tun").exists() {
-        "root and /dev/net/tun"
-    } else if let Some(missing) = peers.iter().find(|peer| program(peer).is_none()) {
-        missing
-    } else {
-        return true;
-    };
-    assert!(std::env::var_os("POSTERN_PEERS").is_none(), "this test needs {missing}");
-    eprintln!("skipped: needs {missing}");
-    false
-}
-
-/// Where a peer is installed, or unpacked in the folder that `POSTERN_PEERS` names.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    let unpacked = std::env::var_os("POSTERN_PEERS").map(PathBuf::from);
-    let own = unpacked.iter().flat_map(|folder| [folder.join("usr/sbin"), folder.join("usr/bin")]);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = own.chain(std::env::split_paths(&path)).chain(["/usr/sbin".into()]).collect();
-    folders.into_iter().map(|folder| folder.join(name)).find(|file| file.is_file())
+/// The executable under test; for a benchmark, the one that `POSTERN_EXECUTABLE` names.
+pub(crate) fn executable() -> PathBuf {
+    let named =
+        || std::env::var_os("POSTERN_EXECUTABLE").expect("POSTERN_EXECUTABLE names an executable").into();
+    option_env!("CARGO_BIN_EXE_postern").map_or_else(named, PathBuf::from)
 }
 
 /// What a program said, for a failure's text.
@@ -118,17 +101,13 @@ impl Lab {
         });
     }
 
-    pub(crate) fn listen(&self, port: u16) -> TcpListener {
-        self.inside(move || TcpListener::bind((HOST, port)).unwrap())
-    }
-
     /// Writes the configuration and starts the appliance; returns when it is ready.
     pub(crate) fn start(&self, configuration: &str) -> Appliance {
         let config = self.folder.join("postern.toml");
         std::fs::write(&config, configuration).unwrap();
         let mut child = self
-            .command(env!("CARGO_BIN_EXE_postern"))
-            .args(["run", "--tap", "tap0", "--size", "256MB", "--disk"])
+            .command(executable())
+            .args(["run", "--tap", "tap0", "--size", "2GB", "--disk"])
             .arg(self.disk())
             .arg("--config")
             .arg(&config)
@@ -143,27 +122,6 @@ impl Lab {
 
     pub(crate) fn disk(&self) -> PathBuf {
         self.folder.join("disk")
-    }
-
-    /// Asks an operation of the running appliance.
-    pub(crate) fn control(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
-        command.arg("ctl").arg("--disk").arg(self.disk()).arg("--json").args(words).output().unwrap()
-    }
-
-    /// How many deliveries are in the queue.
-    pub(crate) fn queued(&self) -> u64 {
-        let status = self.control(&["status"]);
-        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-        status["status"]["queued"].as_u64().unwrap()
-    }
-
-    /// Sends a message with swaks; the words are added to its command line.
-    pub(crate) fn swaks(&self, words: &[&str]) -> Output {
-        let server = GUEST.to_string();
-        let mut command = self.command("swaks");
-        command.args(["--server", &server, "--timeout", "60", "--helo", "client.example.net"]).args(words);
-        command.output().expect("swaks is installed")
     }
 }
 
@@ -193,10 +151,11 @@ fn wait_for_ready(output: impl Read + Send + 'static) {
     ready.recv_timeout(PATIENCE).expect("the appliance says `ready`");
 }
 
-/// A running appliance; killed when dropped.
+/// A running appliance; every process of it dies where it is when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Appliance {
-    child: Child,
+    /// The process that started the roles.
+    pub(crate) child: Child,
 }
 
 impl Appliance {
@@ -205,12 +164,6 @@ impl Appliance {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         wait_for("the appliance stops on SIGTERM", || self.child.try_wait().unwrap())
-    }
-
-    /// The power goes: every process dies where it is.
-    pub(crate) fn cut(mut self) {
-        kill_tree(self.child.id());
-        let _ = self.child.wait();
     }
 }
 

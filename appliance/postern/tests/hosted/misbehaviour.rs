@@ -15,8 +15,10 @@ use std::{
 
 use crate::{
     configuration::{ROOMY, with_domains},
-    lab::{self, GUEST, Lab, PATIENCE, text, wait_for},
-    next_hop::NextHop,
+    control::{control, queued},
+    lab::{GUEST, Lab, PATIENCE, text, wait_for},
+    next_hop::{NextHop, listen},
+    requirements::available,
 };
 
 /// Where in the dialogue it misbehaves.
@@ -96,19 +98,19 @@ fn port(case: usize) -> u16 {
 
 #[test]
 fn each_comes_to_its_end() {
-    if !lab::available(&["python3"]) {
+    if !available(&["python3"]) {
         return;
     }
     let lab = Lab::new();
     // The senders' domain, where bounces go.
-    let bounces = NextHop::start(lab.listen(2526));
+    let bounces = NextHop::start(listen(&lab, 2526));
     let names: Vec<String> = CASES.iter().map(|(name, ..)| format!("{name}.example")).collect();
     let mut domains = vec![("example.com", 2526)];
     let mut counts = Vec::new();
     for (case, (name, at, act, times, _)) in CASES.iter().enumerate() {
         let hop = Misbehaving { at: *at, act: *act, left: AtomicU32::new(*times), counts: Arc::default() };
         counts.push(hop.counts.clone());
-        hop.start(lab.listen(port(case)));
+        hop.start(listen(&lab, port(case)));
         domains.push((&names[case], port(case)));
         assert!(name.len() < 60);
     }
@@ -123,8 +125,8 @@ fn each_comes_to_its_end() {
         *bounced.entry(name.clone()).or_default() += 1;
     }
     let held = CASES.iter().filter(|(.., end)| *end == Held).count() as u64;
-    wait_for("all but what is held leaves the queue", || (lab.queued() <= held).then_some(()));
-    let waiting = text(&lab.control(&["queue", "list", "--held"]));
+    wait_for("all but what is held leaves the queue", || (queued(&lab) <= held).then_some(()));
+    let waiting = text(&control(&lab, &["queue", "list", "--held"]));
     for ((case, counts), name) in CASES.iter().zip(&counts).zip(&names) {
         let end = case.4;
         let taken = counts.taken.load(Ordering::SeqCst);

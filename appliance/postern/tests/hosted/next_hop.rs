@@ -7,7 +7,12 @@ use std::{
     thread,
 };
 
-use crate::lab::PATIENCE;
+use crate::lab::{HOST, Lab, PATIENCE};
+
+/// A listener on the peers' end.
+pub(crate) fn listen(lab: &Lab, port: u16) -> TcpListener {
+    lab.inside(move || TcpListener::bind((HOST, port)).unwrap())
+}
 
 /// One message as the next hop got it.
 #[derive(Debug, Clone)]

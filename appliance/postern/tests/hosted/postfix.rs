@@ -1,10 +1,6 @@
 //! Postfix as a whole MTA, with folders of its own: the machine's own service is never touched.
 
-use std::{
-    fs,
-    os::unix::fs::chown,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::fs::chown, path::PathBuf};
 
 use crate::lab::{Lab, text, wait_for};
 
@@ -12,7 +8,7 @@ use crate::lab::{Lab, text, wait_for};
 #[derive(Debug)]
 pub(crate) struct Postfix<'a> {
     lab: &'a Lab,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// Debian's services, without chroot, and without a listener: that is added by its port.
@@ -84,28 +80,12 @@ impl<'a> Postfix<'a> {
             self.run("postqueue", &["-p"]).contains("Mail queue is empty").then_some(())
         });
     }
-
-    /// The messages in its only mailbox, `all`.
-    pub(crate) fn delivered(&self) -> Vec<String> {
-        files(&self.folder.join("mail/all/new"))
-    }
-
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
 }
 
 impl Drop for Postfix<'_> {
     fn drop(&mut self) {
         self.run("postfix", &["stop"]);
     }
-}
-
-fn files(folder: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    entries
-        .map(|entry| String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap()).into_owned())
-        .collect()
 }
 
 fn user(name: &str) -> u32 {

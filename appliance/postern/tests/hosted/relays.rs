@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use crate::{
     configuration::{ROOMY, with_domains},
     exim::Exim,
-    lab::{self, GUEST, HOST, Lab, text},
-    next_hop::NextHop,
+    lab::{GUEST, HOST, Lab, text},
+    next_hop::{NextHop, listen},
     postfix::Postfix,
+    requirements::available,
 };
 
 /// What the MTAs are given to relay.
@@ -34,18 +35,18 @@ fn assert_all_arrive(next_hop: &NextHop) {
 
 #[test]
 fn postfix_empties_its_queue() {
-    if !lab::available(&["postfix", "smtp-source"]) {
+    if !available(&["postfix", "smtp-source"]) {
         return;
     }
     let lab = Lab::new();
-    let next_hop = NextHop::start(lab.listen(2526));
+    let next_hop = NextHop::start(listen(&lab, 2526));
     let _appliance = lab.start(&with_domains(&[("example.com", 2526)], ROOMY));
     let relay = format!("relayhost = [{GUEST}]\nsmtp_tls_security_level = encrypt\nsmtp_tls_loglevel = 1");
     let postfix = Postfix::start(&lab, 2700, &relay);
     submit(&lab, 2700);
     assert_all_arrive(&next_hop);
     postfix.wait_until_empty();
-    let log = postfix.log();
+    let log = std::fs::read_to_string(postfix.folder.join("log")).unwrap();
     assert!(log.contains("TLSv1.3"), "{log}");
     assert_eq!(log.matches("status=sent (250 2.0.0 Ok, queued as").count(), MESSAGES, "{log}");
     assert!(!log.contains("warning"), "{log}");
@@ -53,11 +54,11 @@ fn postfix_empties_its_queue() {
 
 #[test]
 fn exim_sends_its_messages_in_chunks() {
-    if !lab::available(&["exim4", "smtp-source"]) {
+    if !available(&["exim4", "smtp-source"]) {
         return;
     }
     let lab = Lab::new();
-    let next_hop = NextHop::start(lab.listen(2526));
+    let next_hop = NextHop::start(listen(&lab, 2526));
     let _appliance = lab.start(&with_domains(&[("example.com", 2526)], ROOMY));
     let accept = "acl_smtp_rcpt = accept\ntls_advertise_hosts =";
     let relay = format!(

@@ -9,7 +9,9 @@ use std::{
 use crate::{
     configuration::configuration,
     lab::{self, GUEST, Lab, text},
-    next_hop::{NextHop, Received},
+    next_hop::{NextHop, Received, listen},
+    requirements::available,
+    swaks::swaks,
 };
 
 /// The appliance between peers and a next hop.
@@ -21,11 +23,11 @@ struct Scene {
 
 impl Scene {
     fn set(peers: &[&str]) -> Option<Scene> {
-        if !lab::available(peers) {
+        if !available(peers) {
             return None;
         }
         let lab = Lab::new();
-        let next_hop = NextHop::start(lab.listen(2526));
+        let next_hop = NextHop::start(listen(&lab, 2526));
         let appliance = lab.start(&configuration(2526));
         Some(Scene { lab, next_hop, _appliance: appliance })
     }
@@ -52,7 +54,7 @@ fn swaks_by_each_of_its_ways() {
     ];
     for (subject, how) in ways {
         let words = ["--to", "user@example.com", "--from", "sender@example.net", "--h-Subject", subject];
-        let sent = scene.lab.swaks(&[&words, how].concat());
+        let sent = swaks(&scene.lab, &[&words, how].concat());
         assert!(sent.status.success(), "{subject}: {}", text(&sent));
     }
     let received = scene.take(&ways.map(|(subject, _)| subject));

@@ -175,6 +175,10 @@ impl Sync {
     /// What the copy says of an address, written as [`smtp::address::Address::key`] does. A copy older than
     /// `age_max` no longer proves that an address is unknown.
     pub fn lookup(&self, address: &str, age_max: Duration, now: &Moment) -> LookupAnswer {
+        if loss::domain(address, &self.ours).is_none() {
+            // What an object has elsewhere is for others to say.
+            return LookupAnswer::Unknown;
+        }
         for progress in &self.progress {
             let Some(live) = &progress.live else { continue };
             let owner = |(id, record): (Guid, &Record)| self.owner(progress.collection, id, record);

@@ -371,6 +371,13 @@ impl Sync {
         true
     }
 
+    /// Reads now instead of when it is due.
+    pub fn read_now(&mut self) {
+        if let Round::Idle(_) = self.round {
+            self.round = Round::Idle(Time::default());
+        }
+    }
+
     /// Applies what was read to its end, unless too much would be lost.
     fn judge(&mut self, unix: u64) {
         let losses = loss::too_large(&self.progress, &self.ours);

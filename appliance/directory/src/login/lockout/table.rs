@@ -50,8 +50,8 @@ impl<K: Hash + Eq + Clone> Table<K> {
         self.buckets.len()
     }
 
-    /// Drops what counts nothing any more; if that is nothing, the bucket with the fewest tries, and of those the one
-    /// that was quiet longest: names that are tried once must not push out one that is being guessed.
+    /// Drops what counts nothing any more; if that is nothing, a few buckets with the fewest tries, and of those the
+    /// ones that were quiet longest: names that are tried once must not push out one that is being guessed.
     fn make_room(&mut self, now: Time) {
         self.buckets.retain(|_, bucket| {
             bucket.settle(now);
@@ -60,8 +60,15 @@ impl<K: Hash + Eq + Clone> Table<K> {
         if self.buckets.len() < self.most {
             return;
         }
-        let least = self.buckets.iter().min_by_key(|(_, bucket)| (bucket.recent(), bucket.last()));
-        if let Some(key) = least.map(|(key, _)| key.clone()) {
+        let mut least: Vec<_> = self
+            .buckets
+            .iter()
+            .map(|(key, bucket)| ((bucket.recent(), bucket.last()), key.clone()))
+            .collect();
+        // Several at a time, so that not every new name makes us look at all.
+        let few = self.most.div_ceil(16).min(least.len().saturating_sub(1));
+        least.select_nth_unstable_by_key(few, |(worth, _)| *worth);
+        for (_, key) in least.into_iter().take(few) {
             self.buckets.remove(&key);
         }
     }

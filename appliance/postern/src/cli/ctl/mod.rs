@@ -1,5 +1,7 @@
 //! `postern ctl` and `postern log`: operations of a running hosted appliance.
 
+mod directory;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
@@ -53,6 +55,31 @@ enum Words {
     /// Export or import the configuration.
     #[command(subcommand)]
     Config(ConfigWords),
+    /// Explain how an address becomes a stream, whether it is real, and what RCPT would be answered.
+    Map(directory::MapWords),
+    /// My Domains: what the domain check found.
+    #[command(subcommand)]
+    Domain(directory::DomainWords),
+    /// What verification servers said.
+    #[command(subcommand)]
+    Verification(directory::VerificationWords),
+    /// Streams and their settings.
+    #[command(subcommand)]
+    Stream(directory::StreamWords),
+    /// Distinct streams that received mail in a billing cycle.
+    Provisioning {
+        /// The month in which the cycle begins, such as 2026-11; without one, this cycle.
+        cycle: Option<String>,
+    },
+    /// The Valid Recipients table, which setting S-700 enforces.
+    #[command(subcommand)]
+    ValidRecipient(directory::ValidRecipientWords),
+    /// User lookups.
+    #[command(subcommand)]
+    Lookup(directory::LookupWords),
+    /// Logins.
+    #[command(subcommand)]
+    Login(directory::LoginWords),
     /// Finish, flush, start again.
     Reboot,
     /// Finish, flush, switch off.
@@ -170,6 +197,14 @@ fn operation(words: Words) -> std::io::Result<Operation> {
             text: std::fs::read_to_string(&file)?,
             name: file.display().to_string(),
         },
+        Words::Map(words) => directory::map(words),
+        Words::Domain(words) => directory::domain(words),
+        Words::Verification(words) => directory::verification(words),
+        Words::Stream(words) => directory::stream(words),
+        Words::Provisioning { cycle } => Operation::Provisioning { cycle },
+        Words::ValidRecipient(words) => directory::valid_recipient(words)?,
+        Words::Lookup(words) => directory::lookup(words),
+        Words::Login(words) => directory::login(words)?,
         Words::Reboot => Operation::Reboot,
         Words::PowerOff => Operation::PowerOff,
     })

@@ -1,5 +1,8 @@
 //! What an administrator may ask of the running gateway, over the control socket of a hosted appliance.
 
+mod directory;
+mod valid_recipients;
+
 use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use config_schema::{Config, Secret, SecretMode};
@@ -13,7 +16,10 @@ use store::{DeliveryId, Store, StoreError, Timestamp};
 use sys::status::FromRole;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{appliance::Appliance, delivery::Delivery, listener::Listener, startup, status::Status};
+use crate::{
+    appliance::Appliance, delivery::Delivery, directory::Directory, listener::Listener, startup,
+    status::Status,
+};
 
 /// Administrators' connections at a time; further ones wait.
 const CONNECTIONS_MAX: usize = 16;
@@ -30,6 +36,7 @@ struct Parts {
     config: watch::Sender<Arc<Config>>,
     status: Status,
     delivery: Arc<Delivery>,
+    directory: Directory,
 }
 
 impl Live {
@@ -37,13 +44,24 @@ impl Live {
         appliance: &Appliance,
         listener: &Listener,
         delivery: &Arc<Delivery>,
+        directory: &Directory,
         addresses: watch::Receiver<Vec<IpNet>>,
         config: watch::Sender<Arc<Config>>,
         status: &Status,
     ) -> Live {
         let (appliance, listener, status) = (appliance.clone(), listener.clone(), status.clone());
-        let delivery = delivery.clone();
-        Live(Arc::new(Parts { appliance, listener, addresses, config, status, delivery }))
+        let (delivery, directory) = (delivery.clone(), directory.clone());
+        Live(Arc::new(Parts { appliance, listener, addresses, config, status, delivery, directory }))
+    }
+
+    /// Replaces the configuration by one that an operation has changed.
+    async fn put_in_force(&self, config: Config, by: &str) -> Result<(), Refusal> {
+        let text =
+            config.export(&SecretMode::Plain).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let config = Config::parse(by, &text).map_err(|mistakes| Refusal::Configuration(mistakes.lines()))?;
+        startup::set(&self.0.appliance.store, &self.0.appliance.clock, &text, by, false).await?;
+        self.0.config.send_replace(Arc::new(config));
+        Ok(())
     }
 }
 
@@ -96,7 +114,7 @@ impl control::Appliance for Live {
             queued: usage.deliveries,
             held: held.count() as u64,
             disk: DiskUse { used: usage.used, capacity: usage.capacity, reserve: usage.reserve },
-            alarms: self.0.appliance.alarms.lines(),
+            alarms: [self.0.appliance.alarms.lines(), self.0.delivery.alarms()].concat(),
         }
     }
 
