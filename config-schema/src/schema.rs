@@ -78,7 +78,12 @@ pub(crate) enum Form {
 
 impl Shape {
     pub(crate) fn record(&mut self, key: &'static str, form: Form) {
-        self.properties.retain(|(known, _)| *known != key);
+        let known = self.properties.iter().position(|(known, _)| *known == key);
+        let known = known.map(|at| self.properties.remove(at).1);
+        let form = match (known, form) {
+            (Some(Form::Value(known)), Form::Value(new)) => Form::Value(widened(known, new)),
+            (_, form) => form,
+        };
         self.properties.push((key, form));
     }
 
@@ -108,6 +113,22 @@ impl Shape {
             "required": self.required,
             "additionalProperties": false,
         })
+    }
+}
+
+/// The schema of a key that is asked for again, as two methods of user lookups do: where each takes a few words, those
+/// of both.
+fn widened(mut known: Json, new: Json) -> Json {
+    let Some(words) = known.get_mut("enum").and_then(Json::as_array_mut) else { return new };
+    match new.get("enum").and_then(Json::as_array) {
+        Some(more) => {
+            let more: Vec<Json> = more.iter().filter(|word| !words.contains(word)).cloned().collect();
+            words.extend(more);
+            known
+        }
+        // A word is a string first, and then one of a few.
+        None if new == json!({ "type": "string" }) => known,
+        None => new,
     }
 }
 
