@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use store::{DeliveryId, Store, StoreError, Timestamp};
 
 pub use directory::{
-    CSV_MAX, CountView, CountedStreamView, Directory, DomainCheckView, DomainView, ImportMode, ImportView,
-    Login, LoginView, LookupView, MappingOutcome, MappingView, ProvisioningView, ROWS_MAX, SettingView,
-    StreamView, ValidRecipientView,
+    CSV_MAX, CountView, CountedStreamView, Directory, DomainCheckView, DomainView, EnrolmentView, ImportMode,
+    ImportView, Login, LoginView, LookupView, MappingOutcome, MappingView, ProvisioningView, ROWS_MAX,
+    SettingView, StreamView, ValidRecipientView,
 };
 pub use execute::execute;
 pub use view::{DeliveryView, EventView, RecipientView, ReplyView, time};
@@ -134,6 +134,19 @@ pub enum Operation {
     },
     /// Check a login.
     LoginCheck(Login),
+    /// Offer a user a key for one-time codes.
+    LoginEnrol {
+        user: String,
+    },
+    /// Take the key that was offered into use; its recovery codes are shown once.
+    LoginConfirm {
+        user: String,
+        code: String,
+    },
+    /// Forget a user's second factor.
+    LoginReset {
+        user: String,
+    },
     /// Finish, flush, start again.
     Reboot,
     /// Finish, flush, switch off.
@@ -207,6 +220,7 @@ pub enum Outcome {
     Csv(String),
     Lookups(Vec<LookupView>),
     Login(Box<LoginView>),
+    Enrolment(EnrolmentView),
     /// How many remembered answers were forgotten.
     Forgotten {
         addresses: usize,

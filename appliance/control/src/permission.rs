@@ -22,6 +22,8 @@ pub enum Permission {
     ChangeRecipients,
     /// Try somebody's password.
     CheckLogin,
+    /// Set up or forget somebody's second factor.
+    ChangeLogins,
     /// Change the configuration, or see what it holds.
     ChangeConfiguration,
     /// Stop or restart the machine.
@@ -55,6 +57,9 @@ impl Operation {
             | Operation::LookupSync { .. }
             | Operation::LookupConfirm { .. } => Permission::ChangeRecipients,
             Operation::LoginCheck(_) => Permission::CheckLogin,
+            Operation::LoginEnrol { .. } | Operation::LoginConfirm { .. } | Operation::LoginReset { .. } => {
+                Permission::ChangeLogins
+            }
             Operation::QueueRetry(_)
             | Operation::QueueHold { .. }
             | Operation::QueueRelease(_)

@@ -47,7 +47,7 @@ async fn main() {
     let (_sender, watched) = watch::channel(Arc::new(config));
     let appliance = Appliance::new(store.clone(), watched, Clock::system());
     let transport = Arc::new(Loopback);
-    let servers = Settings { servers: vec!["127.0.0.1:53".parse().unwrap()], validating: false };
+    let servers = Settings { servers: vec!["127.0.0.1:53".parse().unwrap()], ..Settings::default() };
     let resolver = Resolver::new(transport.clone(), servers);
 
     let (before, started) = (resident(), Instant::now());

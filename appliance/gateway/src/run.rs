@@ -129,7 +129,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
     tokio::spawn(follow_resolvers(network.lease(), appliance.clone(), resolver.clone()));
     keep_time(&appliance, &network, &resolver, &status);
     let delivery = Arc::new(delivery::start(appliance.clone(), Arc::new(network.clone()), resolver));
-    let directory = Directory::start(appliance.clone(), delivery.prober());
+    let directory = Directory::start(appliance.clone(), delivery.prober(), &secret);
     let listener = Listener::new(appliance.clone(), directory.clone(), tls);
     provisioning::expiry::start(appliance.clone());
     let accepting = tokio::spawn(accept(incoming, listener.clone()));

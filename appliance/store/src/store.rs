@@ -300,10 +300,10 @@ impl Store {
 
     /// Puts records or, by `None`, removes them, all or nothing; of equal keys the last one holds.
     pub fn put_records(&self, kind: RecordKind, records: Vec<(Box<str>, Option<Vec<u8>>)>) -> Pending<()> {
-        let limits = &self.engine().limits;
-        let most = kind.most(limits);
+        let limits = self.engine().limits();
+        let most = kind.most(&limits);
         let bytes = records.iter().flat_map(|(_, value)| value).map(Vec::len).sum();
-        match record::check(records, limits) {
+        match record::check(records, &limits) {
             Ok(records) => self.write(Purpose::Update, bytes, move |transaction| {
                 record::put(transaction, kind, &records, most)
             }),
@@ -332,7 +332,7 @@ impl Store {
     /// Changes a copy, all or nothing.
     pub fn change_directory(&self, change: DirectoryChange) -> Pending<()> {
         let bytes = change.bytes();
-        match change.check(&self.engine().limits) {
+        match change.check(&self.engine().limits()) {
             Ok(change) => {
                 self.write(Purpose::Update, bytes, move |transaction| directory::apply(transaction, &change))
             }
@@ -426,7 +426,7 @@ impl Store {
         change: ValidRecipientChange,
         audit: Event,
     ) -> Pending<ValidRecipientsChanged> {
-        match change.check(&self.engine().limits) {
+        match change.check(&self.engine().limits()) {
             Ok(change) => self.write(Purpose::Update, 0, move |transaction| {
                 valid_recipient::set(transaction, &change, &audit)
             }),

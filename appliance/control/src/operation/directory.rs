@@ -184,6 +184,22 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// A second factor that is being set up.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentView {
+    pub user: String,
+    /// What an authenticator reads: the key, shown once.
+    pub url: Option<String>,
+    /// Each replaces one code, once; shown once.
+    pub recovery_codes: Vec<String>,
+}
+
+impl std::fmt::Debug for EnrolmentView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnrolmentView").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
 /// Which entries of the Valid Recipients table an import leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -242,5 +258,12 @@ pub trait Directory: Send + Sync {
     /// Applies a read that was held because it would remove too much.
     fn confirm_lookup(&self, name: &str) -> impl Future<Output = Result<LookupView, Refusal>> + Send;
 
+    fn enrol(&self, user: &str) -> impl Future<Output = Result<EnrolmentView, Refusal>> + Send;
+    fn confirm_enrolment(
+        &self,
+        user: &str,
+        code: &str,
+    ) -> impl Future<Output = Result<EnrolmentView, Refusal>> + Send;
+    fn reset_second_factor(&self, user: &str) -> impl Future<Output = Result<(), Refusal>> + Send;
     fn login(&self, login: &Login) -> impl Future<Output = Result<LoginView, Refusal>> + Send;
 }

@@ -102,6 +102,11 @@ async fn on_directory<A: Appliance>(appliance: &A, operation: Operation) -> Resu
         Operation::LoginCheck(login) => {
             appliance.login(&login).await.map(|view| Outcome::Login(Box::new(view)))
         }
+        Operation::LoginEnrol { user } => appliance.enrol(&user).await.map(Outcome::Enrolment),
+        Operation::LoginConfirm { user, code } => {
+            appliance.confirm_enrolment(&user, &code).await.map(Outcome::Enrolment)
+        }
+        Operation::LoginReset { user } => done(appliance.reset_second_factor(&user).await),
         operation => on_valid_recipients(appliance, operation).await,
     }
 }
@@ -179,6 +184,9 @@ async fn audit<A: Appliance>(appliance: &A, operation: &Operation) -> Result<(),
         Operation::LookupSync { lookup } => ("lookup.sync", lookup.clone()),
         Operation::LookupConfirm { lookup } => ("lookup.confirm", lookup.clone()),
         Operation::LoginCheck(login) => ("login.check", login.user.clone()),
+        Operation::LoginEnrol { user } => ("login.enrol", user.clone()),
+        Operation::LoginConfirm { user, .. } => ("login.confirm", user.clone()),
+        Operation::LoginReset { user } => ("login.reset", user.clone()),
         Operation::Status
         | Operation::Log(_)
         | Operation::QueueList(_)

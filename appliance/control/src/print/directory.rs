@@ -2,8 +2,8 @@
 
 use super::line;
 use crate::operation::{
-    CountView, DomainView, ImportView, LoginView, LookupView, MappingOutcome, MappingView, ProvisioningView,
-    SettingView, StreamView, ValidRecipientView,
+    CountView, DomainView, EnrolmentView, ImportView, LoginView, LookupView, MappingOutcome, MappingView,
+    ProvisioningView, SettingView, StreamView, ValidRecipientView,
 };
 
 pub(super) fn mapping(out: &mut String, mapping: &MappingView) {
@@ -154,5 +154,15 @@ pub(super) fn login(out: &mut String, login: &LoginView) {
     }
     if let Some(seconds) = login.wait_seconds {
         line(out, &format!("    try again in {seconds} s"));
+    }
+}
+
+pub(super) fn enrolment(out: &mut String, enrolment: &EnrolmentView) {
+    if let Some(url) = &enrolment.url {
+        line(out, url);
+        line(out, "put this into an authenticator, then confirm it with a code");
+    }
+    for code in &enrolment.recovery_codes {
+        line(out, code);
     }
 }

@@ -32,6 +32,7 @@ pub fn text(outcome: &Outcome) -> String {
         Outcome::ValidRecipients(entries) => directory::valid_recipients(&mut out, entries),
         Outcome::Import(import) => directory::import(&mut out, import),
         Outcome::Lookups(lookups) => directory::lookups(&mut out, lookups),
+        Outcome::Enrolment(enrolment) => directory::enrolment(&mut out, enrolment),
         Outcome::Login(login) => directory::login(&mut out, login),
         Outcome::Forgotten { addresses } => line(&mut out, &format!("{addresses} addresses forgotten")),
         Outcome::Done => line(&mut out, "done"),

@@ -6,8 +6,9 @@ use config_schema::{Config, LookupName, StreamName, setting::Known};
 use control::{
     Refusal,
     operation::{
-        Directory, DomainView, ImportMode, ImportView, Login, LoginView, LookupView, MappingOutcome,
-        MappingView, ProvisioningView, ROWS_MAX, SettingView, StreamView, ValidRecipientView, time,
+        Directory, DomainView, EnrolmentView, ImportMode, ImportView, Login, LoginView, LookupView,
+        MappingOutcome, MappingView, ProvisioningView, ROWS_MAX, SettingView, StreamView, ValidRecipientView,
+        time,
     },
 };
 use directory::decision::{Outcome, Verdict};
@@ -159,6 +160,18 @@ impl Directory for Live {
     async fn confirm_lookup(&self, name: &str) -> Result<LookupView, Refusal> {
         let name = self.lookup_name(name)?;
         self.0.directory.confirm_lookup(&name).await
+    }
+
+    async fn enrol(&self, user: &str) -> Result<EnrolmentView, Refusal> {
+        self.0.directory.enrol(user).await
+    }
+
+    async fn confirm_enrolment(&self, user: &str, code: &str) -> Result<EnrolmentView, Refusal> {
+        self.0.directory.confirm_enrolment(user, code).await
+    }
+
+    async fn reset_second_factor(&self, user: &str) -> Result<(), Refusal> {
+        self.0.directory.reset_second_factor(user).await
     }
 
     async fn login(&self, login: &Login) -> Result<LoginView, Refusal> {

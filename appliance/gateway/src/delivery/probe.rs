@@ -151,15 +151,14 @@ impl Prober {
         mut protection: Protection,
     ) -> Result<Connection, OpenFault> {
         let shared = &self.shared;
-        let (tls, clock, hostname) =
-            (shared.ways.tls(config), &shared.appliance.clock, &config.network.hostname);
-        match Connection::open(stream, &tls, clock, hostname.clone(), hop, &protection).await {
+        let (tls, clock) = (shared.ways.tls(config), &shared.appliance.clock);
+        match Connection::open(stream, &tls, clock, config, hop, &protection).await {
             Err(OpenFault::Dialogue { failure: Failure::TlsFailed, .. })
                 if protection.policy == TlsPolicy::Opportunistic =>
             {
                 protection.policy = TlsPolicy::Off;
                 let stream = shared.transport.connect(hop.address, CONNECT).await?;
-                Connection::open(stream, &tls, clock, hostname.clone(), hop, &protection).await
+                Connection::open(stream, &tls, clock, config, hop, &protection).await
             }
             opened => opened,
         }

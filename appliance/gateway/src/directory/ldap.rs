@@ -32,10 +32,10 @@ use directory::{
 use smtp::address::Address;
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{clock::Clock, dns::Resolver, route::Own, tls::client::TlsClient, transport::Transport};
 use connection::{Connection, OpenFault};
 use link::Link;
 
+pub use super::outside::Outside;
 pub use read::{ReadFault, WholeRead};
 pub use standing::{Standing, Trouble};
 
@@ -47,24 +47,6 @@ pub const LOGINS_MAX: usize = 4;
 const GRACE: Duration = Duration::from_secs(1);
 /// A question whose connection broke under it is asked again, so often in all.
 const TRIES: u32 = 2;
-
-/// What a directory needs of the gateway.
-#[derive(Clone)]
-pub struct Outside {
-    pub transport: Arc<dyn Transport>,
-    pub resolver: Resolver,
-    /// With the built-in roots and the administrator's.
-    pub tls: TlsClient,
-    pub clock: Clock,
-    /// Which name and addresses are ours now: they are never connected to.
-    pub own: Arc<dyn Fn() -> Own + Send + Sync>,
-}
-
-impl fmt::Debug for Outside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outside").finish_non_exhaustive()
-    }
-}
 
 /// A handle on one directory; clones mean the same. When the last is dropped its connections end.
 #[derive(Clone)]

@@ -6,7 +6,10 @@ mod decider;
 pub mod graph;
 pub mod http;
 pub mod ldap;
+mod logins;
 mod lookups;
+pub mod mailbox;
+pub mod outside;
 mod verification;
 mod view;
 
@@ -15,7 +18,7 @@ use std::{net::IpAddr, sync::Arc};
 use config_schema::{Config, LookupName, name::DomainName};
 use control::{
     Refusal,
-    operation::{DomainView, LookupView},
+    operation::{DomainView, EnrolmentView, Login, LoginView, LookupView},
 };
 use directory::decision::{NotOurs, Verdict};
 use smtp::address::Address;
@@ -28,6 +31,7 @@ use crate::{
 };
 use checks::Checks;
 use decider::Decider;
+use logins::Logins;
 use lookups::Lookups;
 use verification::Verifier;
 
@@ -39,23 +43,29 @@ pub struct Directory(Arc<Shared>);
 struct Shared {
     decider: Decider,
     checks: Checks,
+    logins: Logins,
 }
 
 impl Directory {
     /// Loads what is remembered, and begins. Must be called inside the runtime.
-    pub fn start(appliance: Appliance, prober: Prober) -> Directory {
+    ///
+    /// `secret` is the appliance's own; passwords that servers took are remembered under a key made of it.
+    pub fn start(appliance: Appliance, prober: Prober, secret: &[u8; 32]) -> Directory {
         let lookups = Arc::new(Lookups::start(&appliance, &prober));
+        let logins = Logins::new(appliance.clone(), prober.clone(), lookups.clone(), secret);
         let verifier = Verifier::start(appliance.clone(), prober);
         let decider = Decider { appliance, verifier, lookups };
         let checks = Checks::start(decider.clone());
-        Directory(Arc::new(Shared { decider, checks }))
+        Directory(Arc::new(Shared { decider, checks, logins }))
     }
 
     /// One that can ask nobody: for programs that only receive. Must be called inside the runtime.
     pub fn unconnected(appliance: Appliance) -> Directory {
         let transport = Arc::new(Nowhere);
         let resolver = Resolver::new(transport.clone(), Settings::default());
-        Directory::start(appliance.clone(), Prober::new(appliance, transport, resolver))
+        // Nobody logs in there, and nothing is remembered under it.
+        let secret = [0; 32];
+        Directory::start(appliance.clone(), Prober::new(appliance, transport, resolver), &secret)
     }
 
     /// Decides on a recipient in a domain of ours; `client` is the address that the mail comes from.
@@ -145,12 +155,33 @@ impl Directory {
     /// Checks a login.
     ///
     /// # Errors
-    /// Logins cannot be checked now.
-    pub async fn login(
-        &self,
-        login: &control::operation::Login,
-    ) -> Result<control::operation::LoginView, Refusal> {
-        Err(Refusal::Unavailable(format!("{}: logins", login.user)))
+    /// The store cannot be read or written.
+    pub async fn login(&self, login: &Login) -> Result<LoginView, Refusal> {
+        self.0.logins.check(login).await
+    }
+
+    /// Offers a user a key for one-time codes.
+    ///
+    /// # Errors
+    /// There is no such user, or the store does not take it.
+    pub async fn enrol(&self, user: &str) -> Result<EnrolmentView, Refusal> {
+        self.0.logins.enrol(user).await
+    }
+
+    /// Takes the key that was offered into use.
+    ///
+    /// # Errors
+    /// The code does not fit it.
+    pub async fn confirm_enrolment(&self, user: &str, code: &str) -> Result<EnrolmentView, Refusal> {
+        self.0.logins.confirm(user, code).await
+    }
+
+    /// Forgets a user's second factor.
+    ///
+    /// # Errors
+    /// There is no such user, or the store does not take it.
+    pub async fn reset_second_factor(&self, user: &str) -> Result<(), Refusal> {
+        self.0.logins.reset(user).await
     }
 
     /// Writes down what was learnt last, and ends.

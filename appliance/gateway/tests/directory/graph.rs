@@ -81,7 +81,7 @@ impl World {
 
     async fn start(&self) -> Graph {
         let transport = Arc::new(Loopback);
-        let settings = Settings { servers: vec!["127.0.0.1:53".parse().unwrap()], validating: false };
+        let settings = Settings { servers: vec!["127.0.0.1:53".parse().unwrap()], ..Settings::default() };
         let resolver = Resolver::new(transport.clone(), settings);
         let name = "m365".parse().unwrap();
         Graph::start(self.appliance.clone(), transport, resolver, name, self.settings.clone()).await.unwrap()

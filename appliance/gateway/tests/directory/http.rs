@@ -56,7 +56,7 @@ impl Server {
             self.root
         );
         let transport = Arc::new(Loopback);
-        let servers = Settings { servers: vec!["127.0.0.1:53".parse().unwrap()], validating: false };
+        let servers = Settings { servers: vec!["127.0.0.1:53".parse().unwrap()], ..Settings::default() };
         let resolver = Resolver::new(transport.clone(), servers);
         Client::new(transport, resolver, &Config::parse("f", &text).unwrap())
     }

@@ -101,7 +101,7 @@ fn answer(question: &[u8]) -> Vec<u8> {
 /// A directory by this configuration, whose roots are those of `authority`.
 pub(crate) fn directory(doors: &Doors, authority: &Authority, keys: &str) -> LdapDirectory {
     let transport: Arc<dyn Transport> = Arc::new(doors.clone());
-    let settings = Settings { servers: vec![DNS.parse().unwrap()], validating: false };
+    let settings = Settings { servers: vec![DNS.parse().unwrap()], ..Settings::default() };
     let own = Own { hostname: DomainName::parse("mx.example.com").unwrap(), addresses: Vec::new() };
     let outside = Outside {
         resolver: Resolver::new(transport.clone(), settings),

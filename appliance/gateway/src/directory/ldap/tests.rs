@@ -8,7 +8,13 @@ use tokio::{
 };
 
 use super::*;
-use crate::{dns::Settings, tls::roots, transport::memory::Memory as Net};
+use crate::{
+    clock::Clock,
+    dns::{Resolver, Settings},
+    route::Own,
+    tls::{client::TlsClient, roots},
+    transport::{Transport, memory::Memory as Net},
+};
 
 const FIRST: &str = "10.0.0.1:389";
 const SECOND: &str = "10.0.0.2:389";

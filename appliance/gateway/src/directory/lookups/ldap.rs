@@ -28,15 +28,7 @@ impl LdapLookup {
         given: &UserLookup,
         ldap: &Ldap,
     ) -> LdapLookup {
-        let own = prober.clone();
-        let hostname = config.network.hostname.clone();
-        let outside = Outside {
-            transport: prober.transport(),
-            resolver: prober.resolver(),
-            tls: prober.tls(config),
-            clock: prober.clock(),
-            own: Arc::new(move || own.own(&hostname)),
-        };
+        let outside = Outside::of(prober, config);
         LdapLookup { given: Arc::new(given.clone()), directory: LdapDirectory::new(ldap.clone(), outside) }
     }
 }

@@ -131,6 +131,12 @@ pub(super) enum LoginWords {
         #[arg(long, value_name = "ADDRESS")]
         source: Option<String>,
     },
+    /// Offer a user of the configuration a key for one-time codes.
+    Enrol { user: String },
+    /// Take the key that was offered into use; prints the recovery codes, once.
+    Confirm { user: String, code: String },
+    /// Forget a user's second factor.
+    Reset { user: String },
 }
 
 pub(super) fn map(words: MapWords) -> Operation {
@@ -207,7 +213,12 @@ pub(super) fn lookup(words: LookupWords) -> Operation {
 const PASSWORD_MAX: u64 = 4096;
 
 pub(super) fn login(words: LoginWords) -> io::Result<Operation> {
-    let LoginWords::Check { user, code, source } = words;
+    let (user, code, source) = match words {
+        LoginWords::Check { user, code, source } => (user, code, source),
+        LoginWords::Enrol { user } => return Ok(Operation::LoginEnrol { user }),
+        LoginWords::Confirm { user, code } => return Ok(Operation::LoginConfirm { user, code }),
+        LoginWords::Reset { user } => return Ok(Operation::LoginReset { user }),
+    };
     let mut password = String::new();
     io::BufRead::read_line(&mut io::stdin().lock().take(PASSWORD_MAX), &mut password)?;
     let password = password.trim_end_matches(['\r', '\n']).to_owned();
