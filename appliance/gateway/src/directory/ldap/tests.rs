@@ -186,9 +186,9 @@ async fn the_last_handle_ends_the_connection() {
     let served = tokio::spawn(async move {
         let mut connection = connections.recv().await.unwrap();
         let mut heard = [0; 4096];
-        connection.read(&mut heard).await.unwrap();
+        assert!(connection.read(&mut heard).await.unwrap() > 0);
         connection.write_all(&result(1, 0x61, 0)).await.unwrap();
-        connection.read(&mut heard).await.unwrap();
+        assert!(connection.read(&mut heard).await.unwrap() > 0);
         connection.write_all(&result(2, 0x65, 0)).await.unwrap();
         let mut rest = Vec::new();
         connection.read_to_end(&mut rest).await.unwrap();

@@ -33,6 +33,9 @@ const SECRET: &str = "the application's secret & more";
 /// What a test changes of a token.
 pub(super) type Edit = Box<dyn Fn(&mut Value, &mut Value)>;
 
+/// Makes a signature over a token's text.
+pub(super) type Sign = fn(&[u8], &KeyPair) -> Vec<u8>;
+
 pub(super) struct Entra {
     pub(super) now: u64,
     /// The keys that are published; the last one signs.
@@ -40,7 +43,7 @@ pub(super) struct Entra {
     pub(super) edit: Edit,
     pub(super) discovery: Value,
     /// Replaces the signature.
-    pub(super) sign: Option<fn(&[u8], &KeyPair) -> Vec<u8>>,
+    pub(super) sign: Option<Sign>,
     /// How often each path was asked.
     pub(super) asked: HashMap<String, usize>,
     /// What each code was given for: the challenge and the nonce.
@@ -234,7 +237,7 @@ fn form(text: &str) -> HashMap<String, String> {
         octets.extend_from_slice(parts.next().unwrap().as_bytes());
         for part in parts {
             octets.push(u8::from_str_radix(&part[..2], 16).unwrap());
-            octets.extend_from_slice(part[2..].as_bytes());
+            octets.extend_from_slice(&part.as_bytes()[2..]);
         }
         String::from_utf8(octets).unwrap()
     };

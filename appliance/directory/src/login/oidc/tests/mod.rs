@@ -305,7 +305,7 @@ fn a_browser_comes_back_once_in_time_and_as_itself() {
     for damaged in [
         "",
         "code=x",
-        &query.replace("code=", "code=").replace("0.AX0", ""),
+        &query.replace("0.AX0", ""),
         &format!("{query}&code=y"),
         &format!("{query}&state=y"),
         &format!("{query}&error=x"),
