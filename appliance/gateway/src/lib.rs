@@ -16,6 +16,7 @@ pub mod recipient;
 pub mod tls;
 
 pub mod delivery;
+pub mod directory;
 pub mod dns;
 pub mod dsn;
 pub mod route;
