@@ -510,11 +510,15 @@ fn a_stream_of_a_login_is_that_of_the_mail() {
     assert_eq!(domain("chop-domain", true), [""; 0]);
     assert_eq!(
         domain("as-is", true),
-        ["f:10:18: domain[0].authentication: user lookup `m` has strip-domain-from-stream = true, expected false beside mapping = \"as-is\""]
+        [
+            "f:10:18: domain[0].authentication: user lookup `m` has strip-domain-from-stream = true, expected false beside mapping = \"as-is\""
+        ]
     );
     assert_eq!(
         domain("chop-domain", false),
-        ["f:10:18: domain[0].authentication: user lookup `m` has strip-domain-from-stream = false, expected true beside mapping = \"chop-domain\""]
+        [
+            "f:10:18: domain[0].authentication: user lookup `m` has strip-domain-from-stream = false, expected true beside mapping = \"chop-domain\""
+        ]
     );
 }
 
