@@ -9,6 +9,7 @@ use config_schema::{
 use smtp::address::Address;
 
 use super::entry::Entry;
+use crate::copy::{self, Object, ObjectError};
 
 /// Longest name of an entry that is shown to people, in characters.
 const SHOWN_MAX: usize = 200;
@@ -80,6 +81,21 @@ impl Recipient {
             stream: stream(ldap, entry, kind).unwrap_or_else(|| primary.key()).into_boxed_str(),
             addresses,
         })
+    }
+
+    /// As it stands in a local copy of the directory.
+    ///
+    /// # Errors
+    /// It breaks a limit of the copy's, such as by a name that is too long where nothing else stays.
+    pub fn object(&self) -> Result<Object, ObjectError> {
+        let kind = match self.kind {
+            Kind::User => copy::Kind::User,
+            Kind::SharedMailbox => copy::Kind::SharedMailbox,
+            Kind::Group => copy::Kind::Group,
+            Kind::Contact => copy::Kind::Contact,
+            Kind::PublicFolder => copy::Kind::Other,
+        };
+        Object::new(&self.id, kind, &self.dn, &self.stream, &self.addresses)
     }
 
     /// Whether it has this address.

@@ -107,3 +107,22 @@ fn a_name_is_shown_on_one_short_line() {
     let shown = recipient.to_string();
     assert!(shown.starts_with("group cn=a  b") && shown.len() < 220, "{shown}");
 }
+
+#[test]
+fn a_recipient_is_kept_in_a_copy_with_all_its_addresses() {
+    let group = of(&[
+        ("objectClass", &["group"]),
+        ("objectGUID", &["0123456789abcdef"]),
+        ("proxyAddresses", &["SMTP:Sales@example.com", "smtp:sale@example.com"]),
+    ]);
+    let object = group.unwrap().object().unwrap();
+    assert_eq!(object.id(), "33323130-3534-3736-3839-616263646566");
+    assert_eq!((object.kind(), object.label()), (copy::Kind::Group, "CN=Ann,DC=example"));
+    assert_eq!(object.stream(), "sales@example.com");
+    assert_eq!(object.addresses().collect::<Vec<_>>(), ["sale@example.com", "sales@example.com"]);
+
+    let long = format!("CN={}", "a".repeat(copy::ID_MAX));
+    let nameless =
+        Recipient::of(&ldap("ad-windows-name"), &entry(&long, &[("mail", &["a@example.com"])])).unwrap();
+    assert!(matches!(nameless.object(), Err(ObjectError::Id(_))));
+}
