@@ -69,9 +69,7 @@ impl Refusal {
                 "550 5.7.68 TenantInboundAttribution; Direct Send not allowed for this organization from \
                  unauthorized sources{stamp}"
             ),
-            Refusal::TenantAttribution => {
-                format!("550 5.7.64 TenantAttribution; Relay Access Denied{stamp}")
-            }
+            Refusal::TenantAttribution => format!("550 5.7.64 TenantAttribution; Relay Access Denied{stamp}"),
             Refusal::BannedAddress => format!(
                 "550 5.7.606 Access denied, banned sending IP [{address}]. To request removal from this list \
                  please visit https://sender.office.com/ and follow the directions. For more information please \
@@ -97,9 +95,7 @@ impl Refusal {
                 format!("550 5.7.711 Access denied, bad inbound connector. AS(2204){stamp}")
             }
             Refusal::TooManyRecipients => "452 4.5.3 Too many recipients".to_owned(),
-            Refusal::Loop => {
-                format!("554 5.4.14 Hop count exceeded - possible mail loop ATTR34{stamp}")
-            }
+            Refusal::Loop => format!("554 5.4.14 Hop count exceeded - possible mail loop ATTR34{stamp}"),
         }
     }
 }

@@ -157,12 +157,10 @@ pub(super) fn conclude(
         let doubt = doubts.iter().find(|(of, _)| of == index).map_or(Doubt::None, |(_, doubt)| *doubt);
         let verdict = judge(delivery, fate, doubt, terms);
         soon |= verdict == Judgement::Later && doubt == Doubt::None;
-        if let Some(reason) = verdict.holds() {
-            let text = fate.reply.text.clone();
-            let stronger = hold.as_ref().is_none_or(|known| weight(reason) > weight(known.reason));
-            if stronger {
-                hold = Some(Hold { reason, since: terms.now, text });
-            }
+        if let Some(reason) = verdict.holds()
+            && hold.as_ref().is_none_or(|known| weight(reason) > weight(known.reason))
+        {
+            hold = Some(Hold { reason, since: terms.now, text: fate.reply.text.clone() });
         }
         states.push((*index, verdict.state(fate)));
         match verdict {
@@ -175,16 +173,8 @@ pub(super) fn conclude(
     if late {
         notices.delayed(delivery, &states);
     }
-    let mut wait = schedule::wait(
-        delivery.attempts.saturating_add(1),
-        terms.limits.first_retry.duration(),
-        terms.limits.longest_retry.duration(),
-        terms.microsoft,
-        terms.random,
-    );
-    if !soon && doubts.iter().any(|(_, doubt)| *doubt == Doubt::Once) {
-        wait = SECOND_LOOK;
-    }
+    let second_look = !soon && doubts.iter().any(|(_, doubt)| *doubt == Doubt::Once);
+    let wait = if second_look { SECOND_LOOK } else { wait(delivery, terms) };
     let blocks = hold.clone().filter(|hold| hold.reason != HoldReason::Administrator);
     let record = AttemptResult {
         id: delivery.id,
@@ -196,6 +186,17 @@ pub(super) fn conclude(
         counts: true,
     };
     Conclusion { record, notices: notices.0, blocks }
+}
+
+/// Until the next attempt by the schedule.
+fn wait(delivery: &Delivery, terms: &Terms<'_>) -> Duration {
+    schedule::wait(
+        delivery.attempts.saturating_add(1),
+        terms.limits.first_retry.duration(),
+        terms.limits.longest_retry.duration(),
+        terms.microsoft,
+        terms.random,
+    )
 }
 
 /// What becomes of a recipient.
