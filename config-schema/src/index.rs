@@ -122,6 +122,19 @@ impl Config {
         name.as_str() == crate::realm::BASE || self.realm(name).is_some()
     }
 
+    /// Whether a realm, or one above it, is suspended.
+    pub fn is_suspended(&self, name: &RealmName) -> bool {
+        let mut at = Some(name);
+        for _ in 0..crate::realm::REALM_DEPTH_MAX {
+            let Some(realm) = at.and_then(|name| self.realm(name)) else { return false };
+            if realm.suspended {
+                return true;
+            }
+            at = (realm.name.as_str() != crate::realm::BASE).then_some(&realm.parent);
+        }
+        false
+    }
+
     /// How many settings a stream has of its own.
     pub fn own_settings(&self, stream: &StreamName) -> usize {
         let of_realm = || self.realm(stream.realm()).map_or(0, |realm| realm.settings.len());
@@ -163,5 +176,21 @@ impl PartialEq for Index {
 impl fmt::Debug for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Index")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    #[test]
+    fn a_suspended_realm_suspends_those_below_it() {
+        let text = "version = 1\n[network]\nhostname = \"mx.example.com\"\naddress = \"dhcp\"\n\
+            [[realm]]\nname = \"above\"\nsuspended = true\n[[realm]]\nname = \"below\"\nparent = \"above\"\n\
+            [[realm]]\nname = \"beside\"\n";
+        let config = Config::parse("f", text).unwrap();
+        let suspended = |name: &str| config.is_suspended(&name.parse().unwrap());
+        assert!(suspended("above") && suspended("below"));
+        assert!(!suspended("beside") && !suspended("base"));
     }
 }

@@ -47,7 +47,7 @@ impl<'c> Rules<'c> {
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        self.config.realm(&self.domain.realm).is_some_and(|realm| realm.suspended)
+        self.config.is_suspended(&self.domain.realm)
     }
 
     pub(super) fn plus_addresses(&self) -> PlusAddresses {

@@ -108,7 +108,7 @@ impl Method {
             server: config.verification_server(&domain.name).cloned(),
             lookup,
             only_valid: config.setting(&StreamName::default_of(domain.realm.clone()), ONLY_VALID),
-            suspended: config.realm(&domain.realm).is_some_and(|realm| realm.suspended),
+            suspended: config.is_suspended(&domain.realm),
         }
     }
 }

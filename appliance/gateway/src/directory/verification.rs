@@ -98,6 +98,11 @@ impl Verifier {
     }
 }
 
+/// The cause of the alarm that is over when the server knows a recipient.
+fn refusing(server: &Route) -> String {
+    format!("verification server {server}")
+}
+
 struct Driver {
     appliance: Appliance,
     prober: Prober,
@@ -105,7 +110,7 @@ struct Driver {
     /// For the connections' tasks; weak, so that the driver ends with the last [`Verifier`].
     inbox: mpsc::WeakSender<Message>,
     asked: HashMap<QuestionId, oneshot::Sender<Answer>>,
-    connections: HashMap<ConnectionId, mpsc::Sender<Question>>,
+    connections: HashMap<ConnectionId, (Route, mpsc::Sender<Question>)>,
     next: u64,
     wake: Instant,
 }
@@ -167,13 +172,19 @@ impl Driver {
     }
 
     fn happened(&mut self, input: Input) {
+        if let Input::Replies { connection, outcome, .. } = &input
+            && outcome.recipients.iter().flatten().any(|reply| reply.is_positive())
+            && let Some((server, _)) = self.connections.get(connection)
+        {
+            self.appliance.alarms.clear(&refusing(server));
+        }
         let now = self.appliance.clock.elapsed();
         for action in self.machine.handle(now, input) {
             match action {
                 Action::Connect { connection, server, domain } => self.connect(connection, server, &domain),
                 Action::Probe { connection, sender, addresses } => {
                     // A connection carries one probe at a time: its place is free, or it is gone and has said so.
-                    if let Some(line) = self.connections.get(&connection) {
+                    if let Some((_, line)) = self.connections.get(&connection) {
                         let _ = line.try_send(Question { sender, addresses });
                     }
                 }
@@ -190,19 +201,24 @@ impl Driver {
     }
 
     fn alarm(&self, server: &Route, alarm: &Alarm) {
-        let text = match alarm {
-            Alarm::Refused(said) => format!("it refuses, and not because of the recipient: {said}"),
-            Alarm::NullSender(said) => format!("it refuses the null sender, so postmaster asks: {said}"),
+        let (cause, text) = match alarm {
+            Alarm::Refused(said) => {
+                (refusing(server), format!("it refuses, and not because of the recipient: {said}"))
+            }
+            Alarm::NullSender(said) => {
+                let cause = format!("verification server {server}, sender");
+                (cause, format!("it refuses the null sender, so postmaster asks: {said}"))
+            }
         };
         let events = &self.appliance.events;
         let event = events.event(Kind::VerificationRefused).fault(FaultClass::Configuration);
         events.record(event.field("server", server).field("why", &text));
-        self.appliance.alarms.raise(&format!("verification server {server}"), &text);
+        self.appliance.alarms.raise(&cause, &text);
     }
 
     fn connect(&mut self, connection: ConnectionId, server: Route, domain: &Host) {
         let (line, questions) = mpsc::channel(1);
-        self.connections.insert(connection, line);
+        self.connections.insert(connection, (server.clone(), line));
         let Some(inbox) = self.inbox.upgrade() else { return };
         let task = Task {
             appliance: self.appliance.clone(),

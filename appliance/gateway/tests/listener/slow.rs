@@ -66,7 +66,8 @@ async fn a_handshake_has_thirty_seconds() {
     tokio::time::pause();
     let before = Instant::now();
     client.rest().await;
-    assert_eq!(before.elapsed().as_secs(), 30);
+    // The handshake began a moment before time was stopped.
+    assert!((29..=30).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
     tokio::time::resume();
     assert!(field(&world.event("smtp.tls-failed").await, "why").contains("too long"));
 }
