@@ -154,7 +154,7 @@ pub(crate) use bounded;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, Delivery, Limits, TcpLimits};
+    use crate::{Config, Delivery, Limits, Provisioning, Recipients, TcpLimits};
 
     const FILE: &str = "version = 1\nnetwork = { hostname = \"mx.example.com\", address = \"dhcp\" }\n";
 
@@ -173,9 +173,13 @@ mod tests {
 
     #[test]
     fn each_limit_holds_at_below_and_above_its_ends() {
-        for (table, keys) in
-            [("limits", Limits::KEYS), ("limits.tcp", TcpLimits::KEYS), ("delivery", Delivery::KEYS)]
-        {
+        for (table, keys) in [
+            ("limits", Limits::KEYS),
+            ("limits.tcp", TcpLimits::KEYS),
+            ("delivery", Delivery::KEYS),
+            ("recipients", Recipients::KEYS),
+            ("provisioning", Provisioning::KEYS),
+        ] {
             for key in keys {
                 let out_of_range = |value: Value| {
                     let text = format!("{FILE}[{table}]\n{} = {value}\n", key.name);

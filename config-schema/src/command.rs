@@ -1,6 +1,6 @@
 //! What `postern config` prints, without a running appliance.
 
-use crate::{Config, ReadFile, Secret, SecretSources};
+use crate::{Config, ReadFile, Secret, SecretSources, Warning};
 
 /// A commented file that [`check`] accepts.
 pub fn example() -> String {
@@ -12,7 +12,7 @@ pub fn schema() -> String {
     format!("{:#}\n", crate::schema::schema())
 }
 
-/// Checks a file. `files` reads what it names. Seals are taken on trust when there is no passphrase for them.
+/// Checks a file and returns what is no mistake and yet seldom meant. `files` reads what it names. Seals are taken on trust when there is no passphrase for them.
 ///
 /// # Errors
 /// One line for each mistake: `FILE:LINE:COL: path: what is wrong, what was expected`.
@@ -21,19 +21,20 @@ pub fn check_with(
     text: &str,
     files: &ReadFile,
     passphrase: Option<&Secret>,
-) -> Result<(), Vec<String>> {
+) -> Result<Vec<Warning>, Vec<String>> {
     let sources = SecretSources::unopened().with_files(files);
     let sources = match passphrase {
         Some(passphrase) => sources.with_passphrase(passphrase),
         None => sources,
     };
-    Config::parse_with(file, text, &sources).map(drop).map_err(|mistakes| mistakes.lines())
+    let config = Config::parse_with(file, text, &sources);
+    config.map(|config| config.warnings()).map_err(|mistakes| mistakes.lines())
 }
 
 /// Checks a file that stands alone.
 ///
 /// # Errors
 /// As [`check_with`].
-pub fn check(file: &str, text: &str) -> Result<(), Vec<String>> {
+pub fn check(file: &str, text: &str) -> Result<Vec<Warning>, Vec<String>> {
     check_with(file, text, &|_| Err("no file can be read from here".to_owned()), None)
 }

@@ -10,7 +10,8 @@ use crate::{
     realm::{BASE, RealmName, Realms},
     route::{self, Route},
     setting::{Known, SettingValue},
-    user_lookup::{LookupName, UserLookup},
+    stream::StreamName,
+    user_lookup::{LookupName, Method, UserLookup},
     words::Words,
 };
 
@@ -29,8 +30,34 @@ pub struct Domain {
     pub verification_server: Option<Route>,
     /// How an address becomes a stream.
     pub mapping: Mapping,
+    /// What becomes of an address that the mapping's user lookup does not list.
+    pub unlisted: Unlisted,
+    /// Whether the tag of a plus address counts.
+    pub plus_addresses: PlusAddresses,
+    /// The user lookup that checks the logins of the domain's people.
+    pub authentication: Option<LookupName>,
     /// What is done to the envelope for Microsoft 365's sake.
     pub profile: Profile,
+}
+
+/// What becomes of an address that the mapping's user lookup does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unlisted {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The verification server is asked.
+    Verify,
+}
+
+/// Whether the tag of a plus address counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlusAddresses {
+    /// `user+tag@` is `user@`.
+    #[default]
+    Base,
+    /// Both are addresses of their own.
+    Exact,
 }
 
 /// How an address becomes a stream.
@@ -81,6 +108,16 @@ impl Words for Profile {
         &[("enhanced-filtering", Profile::EnhancedFiltering), ("srs", Profile::Srs)];
 }
 
+impl Words for Unlisted {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Unlisted::Refuse), ("verify", Unlisted::Verify)];
+}
+
+impl Words for PlusAddresses {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("base", PlusAddresses::Base), ("exact", PlusAddresses::Exact)];
+}
+
 impl Words for RouteTls {
     const WORDS: &'static [(&'static str, Self)] =
         &[("opportunistic", RouteTls::Opportunistic), ("required", RouteTls::Required)];
@@ -113,6 +150,9 @@ fn read_one(
     }
     let tls = RouteTls::read(&mut section, "tls", notes);
     let mapping = mapping(&mut section, &realm, around, notes);
+    let unlisted = Unlisted::read(&mut section, "unlisted", notes);
+    let plus_addresses = PlusAddresses::read(&mut section, "plus-addresses", notes);
+    let authentication = authentication(&mut section, &realm, &mapping, around, notes);
     let profile = Profile::read(&mut section, "delivery", notes);
     check_profile(&section, profile, &realm, around, notes);
     let verification_server = section.parsed::<Route>("verification-server", notes);
@@ -122,7 +162,18 @@ fn read_one(
     section.finish(notes);
     let verification_server = verification_server.map(|found| found.value);
     let route = route?.into_iter().map(|found| found.value).collect();
-    Some(Domain { name: name?, realm, route, tls, verification_server, mapping, profile })
+    Some(Domain {
+        name: name?,
+        realm,
+        route,
+        tls,
+        verification_server,
+        mapping,
+        unlisted,
+        plus_addresses,
+        authentication,
+        profile,
+    })
 }
 
 fn name(
@@ -162,7 +213,8 @@ fn mapping(
         "chop-domain" => return Mapping::ChopDomain,
         _ => {}
     }
-    let lookup = around.lookup(&found, realm, notes);
+    let unknown = "is neither \"as-is\" nor \"chop-domain\" nor a user lookup of the file, expected one";
+    let lookup = around.lookup(&found, realm, unknown, notes);
     if let Some(lookup) = lookup.filter(|lookup| !lookup.method.can_stream()) {
         let text =
             format!("user lookup `{}` only checks logins, expected one that knows addresses", lookup.name);
@@ -171,21 +223,44 @@ fn mapping(
     lookup.map_or(Mapping::AsIs, |lookup| Mapping::Lookup(lookup.name.clone()))
 }
 
+fn authentication(
+    section: &mut Section<'_>,
+    realm: &RealmName,
+    mapping: &Mapping,
+    around: &Around<'_>,
+    notes: &mut Notes<'_>,
+) -> Option<LookupName> {
+    let found = section.string("authentication", notes)?;
+    let lookup = around.lookup(&found, realm, "is no user lookup of the file, expected one", notes)?;
+    if !lookup.method.can_authenticate() {
+        let text =
+            format!("user lookup `{}` only knows addresses, expected one that checks logins", lookup.name);
+        notes.note(found.place.span, &found.place.path, text);
+        return None;
+    }
+    // Otherwise people would log in to a stream to which no mail comes.
+    if let Method::Mailbox(mailbox) = &lookup.method
+        && let Some(wrong) = mailbox.misfit(mapping)
+    {
+        let text = format!("user lookup `{}` {wrong}", lookup.name);
+        notes.note(found.place.span, &found.place.path, text);
+    }
+    Some(lookup.name.clone())
+}
+
 impl<'c> Around<'c> {
-    /// The user lookup of this name, if a domain of `realm` may use it; otherwise the mistake is noted.
+    /// The user lookup of this name, if a domain of `realm` may use it; otherwise the mistake is noted, `unknown`
+    /// being what is said of a name that none has.
     pub(crate) fn lookup(
         &self,
         found: &Found<String>,
         realm: &RealmName,
+        unknown: &str,
         notes: &mut Notes<'_>,
     ) -> Option<&'c UserLookup> {
         let lookup = found.value.parse::<LookupName>().ok().and_then(|name| self.lookups.get(&name).copied());
         let wrong = match lookup {
-            None => {
-                let text =
-                    "is neither \"as-is\" nor \"chop-domain\" nor a user lookup of the file, expected one";
-                format!("`{}` {text}", found.value)
-            }
+            None => format!("`{}` {unknown}", found.value),
             Some(lookup) if !self.realms.is_within(realm, &lookup.realm) => format!(
                 "user lookup `{}` belongs to realm `{}`, expected one of realm `{realm}` or above it",
                 lookup.name, lookup.realm
@@ -210,7 +285,7 @@ fn check_profile(
 ) {
     let Some(setting) = Known::find(SRS) else { return };
     let resolved = around.realms.resolve(realm, setting);
-    let Some(from) = resolved.from else { return };
+    let Some(from) = resolved.from.as_ref().map(StreamName::realm) else { return };
     let on = resolved.value == SettingValue::Switch(true);
     if on != (profile == Profile::Srs) {
         let place = section.place_of("delivery", "name");

@@ -3,13 +3,13 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use crate::{
-    Addressing, Administrator, Config, Domain, KnownNetwork, Mapping, Network, Realm, Tls, VERSION,
-    VerificationServer,
+    AddressMapping, Addressing, Administrator, Config, Domain, KnownNetwork, Mapping, Network, Realm,
+    RealmStream, Setting, Tls, VERSION, VerificationServer,
     realm::RealmName,
     route,
     secret::{SealError, Sealing, SecretMode},
     setting::SettingValue,
-    user_lookup,
+    user, user_lookup,
     verification_server::EVERY,
     words::Words,
 };
@@ -36,6 +36,7 @@ impl Config {
         put_all(&mut document, "domain", self.domains.iter().map(domain));
         let servers = self.verification_servers.iter().map(verification_server);
         put_all(&mut document, "verification-server", servers);
+        put_all(&mut document, "address-mapping", self.address_mappings.iter().map(address_mapping));
         put_all(&mut document, "known-network", self.known_networks.iter().map(known_network));
         put(&mut document, "tls", tls(&self.tls, &mut sealing));
         let (mut limits, mut tcp, mut delivery, mut time) =
@@ -46,12 +47,20 @@ impl Config {
             limits.insert("tcp", Item::Table(tcp));
         }
         put(&mut document, "limits", limits);
+        let (mut recipients, mut provisioning) = (Table::new(), Table::new());
+        self.recipients.write(&mut recipients);
+        word(&mut recipients, "probe-sender", self.probe_sender);
+        put(&mut document, "recipients", recipients);
+        self.provisioning.write(&mut provisioning);
+        put(&mut document, "provisioning", provisioning);
         self.delivery.write(&mut delivery);
         put(&mut document, "delivery", delivery);
         texts(&mut time, "servers", &self.time_servers);
         put(&mut document, "time", time);
         let administrators = self.administrators.iter().map(|who| administrator(who, &mut sealing));
         put_all(&mut document, "administrator", administrators);
+        let users = self.users.iter().map(|user| user::write(user, &mut sealing));
+        put_all(&mut document, "user", users);
         sealing.finish()?;
         Ok(document)
     }
@@ -102,6 +111,7 @@ fn network(network: &Network) -> Table {
         }
     }
     texts(&mut table, "dns", &network.dns);
+    unless(&mut table, "dns-validates", &network.dns_validates, &false, |validates| (*validates).into());
     table
 }
 
@@ -109,7 +119,23 @@ fn realm(realm: &Realm) -> Table {
     let mut table = Table::new();
     table.insert("name", value(realm.name.as_str()));
     unless(&mut table, "parent", &realm.parent, &RealmName::base(), |parent| parent.as_str().into());
-    let settings = realm.settings.iter().map(|setting| {
+    unless(&mut table, "suspended", &realm.suspended, &false, |suspended| (*suspended).into());
+    texts(&mut table, "valid-recipients", &realm.valid_recipients);
+    settings(&mut table, &realm.settings);
+    put_all(&mut table, "stream", realm.streams.iter().map(stream));
+    table
+}
+
+fn stream(stream: &RealmStream) -> Table {
+    let mut table = Table::new();
+    table.insert("name", value(stream.name.name()));
+    texts(&mut table, "valid-recipients", &stream.valid_recipients);
+    settings(&mut table, &stream.settings);
+    table
+}
+
+fn settings(table: &mut Table, settings: &[Setting]) {
+    let settings = settings.iter().map(|setting| {
         let mut table = Table::new();
         table.insert("id", value(format!("S-{}", setting.id)));
         let given = match &setting.value {
@@ -120,8 +146,7 @@ fn realm(realm: &Realm) -> Table {
         table.insert("value", given);
         table
     });
-    put_all(&mut table, "setting", settings);
-    table
+    put_all(table, "setting", settings);
 }
 
 fn domain(domain: &Domain) -> Table {
@@ -133,6 +158,11 @@ fn domain(domain: &Domain) -> Table {
         table.insert("verification-server", value(server.to_string()));
     }
     unless(&mut table, "mapping", &domain.mapping, &Mapping::AsIs, |mapping| mapping.as_str().into());
+    word(&mut table, "unlisted", domain.unlisted);
+    word(&mut table, "plus-addresses", domain.plus_addresses);
+    if let Some(lookup) = &domain.authentication {
+        table.insert("authentication", value(lookup.as_str()));
+    }
     word(&mut table, "delivery", domain.profile);
     word(&mut table, "tls", domain.tls);
     table
@@ -145,11 +175,21 @@ fn verification_server(server: &VerificationServer) -> Table {
     table
 }
 
+fn address_mapping(mapping: &AddressMapping) -> Table {
+    let mut table = Table::new();
+    table.insert("address", value(mapping.address.as_str()));
+    table.insert("stream", value(mapping.stream.to_string()));
+    table
+}
+
 fn known_network(known: &KnownNetwork) -> Table {
     let mut table = Table::new();
     unless(&mut table, "name", &known.name, &String::new(), |name| name.as_str().into());
     texts(&mut table, "network", &known.networks);
     unless(&mut table, "relay", &known.relay, &false, |relay| (*relay).into());
+    if let Some(stream) = &known.stream {
+        table.insert("stream", value(stream.to_string()));
+    }
     table
 }
 

@@ -5,8 +5,11 @@ use std::{collections::HashMap, net::IpAddr, str::FromStr};
 use ipnet::IpNet;
 
 use crate::{
+    domain::Around,
     mistake::Notes,
     reader::{Found, Place, Section},
+    realm::BASE,
+    stream::StreamName,
 };
 
 /// Known networks in all, and the networks of one.
@@ -21,14 +24,20 @@ pub struct KnownNetwork {
     pub networks: Vec<IpNet>,
     /// Whether it may send to foreign domains.
     pub relay: bool,
+    /// The stream of all its mail to domains of that stream's realm.
+    pub stream: Option<StreamName>,
 }
 
-pub(crate) fn read(sections: Vec<Section<'_>>, notes: &mut Notes<'_>) -> Vec<KnownNetwork> {
+pub(crate) fn read(
+    sections: Vec<Section<'_>>,
+    around: &Around<'_>,
+    notes: &mut Notes<'_>,
+) -> Vec<KnownNetwork> {
     if let Some(extra) = sections.get(KNOWN_NETWORKS_MAX) {
         too_many(&extra.place.clone(), notes);
     }
     let mut seen = HashMap::new();
-    sections.into_iter().filter_map(|section| read_one(section, &mut seen, notes)).collect()
+    sections.into_iter().filter_map(|section| read_one(section, &mut seen, around, notes)).collect()
 }
 
 fn too_many(place: &Place, notes: &mut Notes<'_>) {
@@ -39,6 +48,7 @@ fn too_many(place: &Place, notes: &mut Notes<'_>) {
 fn read_one(
     mut section: Section<'_>,
     seen: &mut HashMap<IpNet, Place>,
+    around: &Around<'_>,
     notes: &mut Notes<'_>,
 ) -> Option<KnownNetwork> {
     let name = section.string("name", notes).map(|found| found.value).unwrap_or_default();
@@ -51,13 +61,21 @@ fn read_one(
     }
     let networks = section.list::<Cidr>("network", notes);
     let relay = section.boolean("relay", notes).unwrap_or(false);
+    let stream = section.parsed::<StreamName>("stream", notes);
+    if let Some(stream) = stream.as_ref().filter(|stream| !around.realms.exists(stream.value.realm())) {
+        let text = format!(
+            "realm `{}` does not exist, expected one of the file's or `{BASE}`",
+            stream.value.realm()
+        );
+        notes.note(stream.place.span.clone(), &stream.place.path, text);
+    }
     section.finish(notes);
     let networks = networks?;
     if let Some(extra) = networks.get(KNOWN_NETWORKS_MAX) {
         too_many(&extra.place, notes);
     }
     let networks = networks.into_iter().filter_map(|found| network(found, relay, seen, notes)).collect();
-    Some(KnownNetwork { name, networks, relay })
+    Some(KnownNetwork { name, networks, relay, stream: stream.map(|stream| stream.value) })
 }
 
 fn network(

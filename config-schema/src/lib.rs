@@ -4,22 +4,29 @@
 
 #![warn(missing_docs)]
 
+pub mod address;
+pub mod address_mapping;
 pub mod administrator;
 mod bounded;
 pub mod command;
+mod date;
 pub mod delivery;
 mod depth;
 pub mod domain;
 mod example;
 mod export;
+mod index;
 mod json;
 pub mod known_network;
 pub mod limits;
 mod mistake;
 pub mod name;
 pub mod network;
+pub mod password;
+pub mod provisioning;
 mod reader;
 pub mod realm;
+pub mod recipients;
 pub mod route;
 mod schema;
 pub mod secret;
@@ -27,35 +34,44 @@ pub mod setting;
 pub mod stream;
 pub mod time;
 pub mod tls;
+pub mod user;
 pub mod user_lookup;
 pub mod value;
 pub mod verification_server;
+mod warning;
 mod words;
 
+pub use address::{AddressKey, AddressKeyError};
+pub use address_mapping::AddressMapping;
 pub use administrator::Administrator;
+pub use date::{Date, DateError};
 pub use delivery::Delivery;
 pub use depth::DEPTH_MAX;
-pub use domain::{Domain, Mapping, Profile, RouteTls};
+pub use domain::{Domain, Mapping, PlusAddresses, Profile, RouteTls, Unlisted};
 pub use known_network::KnownNetwork;
 pub use limits::{Limits, TcpLimits};
 pub use mistake::{Mistake, Mistakes};
 pub use network::{Addressing, Network};
-pub use realm::{Realm, RealmName, Resolved};
+pub use provisioning::Provisioning;
+pub use realm::{Realm, RealmName, RealmStream, Resolved};
+pub use recipients::{ProbeSender, Recipients};
 pub use route::{Route, RouteHost};
-pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources};
+pub use secret::{ReadFile, SealError, Secret, SecretMode, SecretSources, TotpSecret};
 pub use setting::{Setting, SettingValue};
 pub use stream::{StreamName, StreamNameError};
 pub use time::TimeServer;
 pub use tls::{Identity, Pem, PemError, Tls, TlsVersion};
 
-pub use user_lookup::{LookupName, UserLookup};
+pub use user::{Role, User, UserName};
+pub use user_lookup::{EntraId, Guid, LookupName, Method, UserLookup};
 pub use verification_server::VerificationServer;
+pub use warning::Warning;
 
 use std::collections::HashMap;
 
 use domain::Around;
+use index::Index;
 use mistake::Notes;
-use name::DomainName;
 use reader::{Place, Section};
 use realm::Realms;
 
@@ -76,12 +92,20 @@ pub struct Config {
     pub domains: Vec<Domain>,
     /// Hosts that are asked about recipients, for domains that name none themselves.
     pub verification_servers: Vec<VerificationServer>,
+    /// Addresses that have a stream of their own.
+    pub address_mappings: Vec<AddressMapping>,
     /// Networks with privileges.
     pub known_networks: Vec<KnownNetwork>,
     /// What peers may take.
     pub limits: Limits,
     /// How long a TCP connection may stay in each phase.
     pub tcp: TcpLimits,
+    /// How it is found out whether a recipient is real.
+    pub recipients: Recipients,
+    /// Which sender is named when a verification server is asked.
+    pub probe_sender: ProbeSender,
+    /// The billing cycle.
+    pub provisioning: Provisioning,
     /// How mail is handed on.
     pub delivery: Delivery,
     /// Time servers; empty: those that DHCP names.
@@ -90,6 +114,9 @@ pub struct Config {
     pub tls: Tls,
     /// Who may log in and change everything.
     pub administrators: Vec<Administrator>,
+    /// Who else may log in, each name once.
+    pub users: Vec<User>,
+    index: Index,
 }
 
 impl Config {
@@ -125,7 +152,7 @@ impl Config {
             root.missing("network", "a table [network]", notes);
         }
         let network = root.section("network", notes).and_then(|section| Network::read(section, notes));
-        let realms = realm::read(root.sections("realm", notes), notes);
+        let (realms, listed) = realm::read(root.sections("realm", notes), notes);
         let mut around =
             Around { realms: Realms::new(&realms), network: network.as_ref(), lookups: HashMap::new() };
         let user_lookups = user_lookup::read(root.sections("user-lookup", notes), &around, notes);
@@ -133,54 +160,64 @@ impl Config {
         let domains = domain::read(root.sections("domain", notes), &around, notes);
         let servers = root.sections("verification-server", notes);
         let verification_servers = verification_server::read(servers, &domains, &around, notes);
-        let known_networks = known_network::read(root.sections("known-network", notes), notes);
-        let (limits, tcp) =
-            root.section("limits", notes).map(|section| Limits::read(section, notes)).unwrap_or_default();
-        let delivery =
-            root.section("delivery", notes).map(|section| Delivery::read(section, notes)).unwrap_or_default();
-        let time_servers =
-            root.section("time", notes).map(|section| time::read(section, notes)).unwrap_or_default();
-        let tls = root.section("tls", notes).map(|section| Tls::read(section, notes)).unwrap_or_default();
+        realm::check_listed(&listed, &domains, notes);
+        let address_mappings =
+            address_mapping::read(root.sections("address-mapping", notes), &domains, notes);
+        let known_networks = known_network::read(root.sections("known-network", notes), &around, notes);
+        let (limits, tcp) = table(&mut root, "limits", notes, Limits::read);
+        let (recipients, probe_sender) = table(&mut root, "recipients", notes, Recipients::read);
+        let provisioning = table(&mut root, "provisioning", notes, Provisioning::read);
+        let delivery = table(&mut root, "delivery", notes, Delivery::read);
+        let time_servers = table(&mut root, "time", notes, time::read);
+        let tls = table(&mut root, "tls", notes, Tls::read);
         let administrators = administrator::read(root.sections("administrator", notes), notes);
+        let users = user::read(root.sections("user", notes), &around, &administrators, notes);
         root.finish(notes);
-        Some(Config {
+        let mut config = Config {
             network: network?,
             realms,
             user_lookups,
             domains,
             verification_servers,
+            address_mappings,
             known_networks,
             limits,
             tcp,
+            recipients,
+            probe_sender,
+            provisioning,
             delivery,
             time_servers,
             tls,
             administrators,
-        })
-    }
-
-    /// The domain of this exact name.
-    pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
-        self.domains.iter().find(|domain| domain.name == *name)
-    }
-
-    /// The host that is asked whether a recipient in this domain exists: its own, or else the one for all.
-    pub fn verification_server(&self, domain: &DomainName) -> Option<&Route> {
-        let own = self.domain(domain).and_then(|domain| domain.verification_server.as_ref());
-        let named = |name: Option<&DomainName>| {
-            let found = self.verification_servers.iter().find(|server| server.domain.as_ref() == name);
-            found.map(|found| &found.server)
+            users,
+            index: Index::default(),
         };
-        own.or_else(|| named(Some(domain))).or_else(|| named(None))
+        config.index = Index::of(&config);
+        Some(config)
     }
 
-    /// The value of a setting in a realm's `default` stream, and the realm that it comes from. `None`: there is no
-    /// such setting.
-    pub fn setting(&self, realm: &RealmName, id: u16) -> Option<Resolved> {
+    /// The value of a setting for a stream, and the stream that it comes from: itself, its realm's `default`, that of
+    /// a realm above, `base:default`, or none. `None`: there is no such setting.
+    pub fn setting(&self, stream: &StreamName, id: u16) -> Option<Resolved> {
         let setting = setting::Known::find(id)?;
-        let realms = Realms::new(&self.realms);
-        let own = realms.resolve(realm, setting);
-        Some(if own.from.is_some() { own } else { realms.resolve(&RealmName::base(), setting) })
+        if let Some(own) = self.stream(stream).and_then(|own| setting::of(&own.settings, id)) {
+            return Some(Resolved { value: own, from: Some(stream.clone()) });
+        }
+        let base = RealmName::base();
+        let mut name = stream.realm();
+        for _ in 0..=realm::REALM_DEPTH_MAX {
+            let realm = self.realm(name);
+            if let Some(value) = realm.and_then(|realm| setting::of(&realm.settings, id)) {
+                return Some(Resolved { value, from: Some(StreamName::default_of(name.clone())) });
+            }
+            if *name == base {
+                break;
+            }
+            // A realm that is gone has what all have.
+            name = realm.map_or(&base, |realm| &realm.parent);
+        }
+        Some(Resolved { value: setting.usual, from: None })
     }
 
     /// The first known network that holds this address.
@@ -209,6 +246,19 @@ fn read(text: &str, notes: &mut Notes<'_>) -> Option<Config> {
     }
     let place = Place { span: Some(0..0), path: String::new() };
     Config::read(Section::new(document.as_table(), place), notes)
+}
+
+/// The table under this key, or what it means that there is none.
+fn table<'t, T: Default>(
+    root: &mut Section<'t>,
+    key: &'static str,
+    notes: &mut Notes<'_>,
+    read: impl FnOnce(Section<'t>, &mut Notes<'_>) -> T,
+) -> T {
+    match root.section(key, notes) {
+        Some(section) => read(section, notes),
+        None => T::default(),
+    }
 }
 
 fn read_version(root: &mut Section<'_>, notes: &mut Notes<'_>) {

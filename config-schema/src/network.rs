@@ -25,6 +25,9 @@ pub struct Network {
     pub addressing: Addressing,
     /// Resolvers; empty only with [`Addressing::Dhcp`], which then brings them.
     pub dns: Vec<SocketAddr>,
+    /// Whether the resolvers above validate DNSSEC over a way that nobody can forge, so that their word for it (the
+    /// AD bit) is believed: then DANE is used. False where there are none.
+    pub dns_validates: bool,
 }
 
 /// Where the addresses come from.
@@ -42,6 +45,15 @@ pub enum Addressing {
 }
 
 impl Network {
+    /// Our addresses, as far as they are written down.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let written = match &self.addressing {
+            Addressing::Static { addresses, .. } => addresses.as_slice(),
+            Addressing::Dhcp => &[],
+        };
+        written.iter().map(IpNet::addr)
+    }
+
     pub(crate) fn read(mut section: Section<'_>, notes: &mut Notes<'_>) -> Option<Network> {
         let hostname = section.domain_name("hostname", notes);
         if !section.has("hostname") {
@@ -55,9 +67,19 @@ impl Network {
         if let Some(extra) = dns.get(SERVERS_MAX) {
             notes.note(extra.place.span.clone(), &extra.place.path, too_many(SERVERS_MAX));
         }
+        let dns_validates = section.boolean("dns-validates", notes).unwrap_or_default();
+        if dns_validates && dns.is_empty() {
+            let place = section.place_of("dns-validates", "dns");
+            // RFC 6840 §5.8: whoever brings the lease could say anything.
+            notes.note(
+                place.span,
+                &place.path,
+                "true, expected `dns` to name the resolvers that are trusted",
+            );
+        }
         section.finish(notes);
         let dns = dns.into_iter().map(|server| server.value.0).collect();
-        Some(Network { hostname: hostname?.value, addressing: addressing?, dns })
+        Some(Network { hostname: hostname?.value, addressing: addressing?, dns, dns_validates })
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 use toml_edit::Table;
 
 use crate::{
-    Config, DEPTH_MAX, Delivery, Limits, SecretSources, TcpLimits, VERSION, bounded::Key, mistake::Notes,
-    reader::Section,
+    Config, DEPTH_MAX, Delivery, Limits, Provisioning, Recipients, SecretSources, TcpLimits, VERSION,
+    bounded::Key, mistake::Notes, reader::Section, user_lookup::ldap::LdapPace,
 };
 
 /// The JSON Schema (draft 2020-12) of this version's file, with its `$id`.
@@ -24,7 +24,10 @@ pub(crate) fn schema() -> Json {
     for (path, keys) in [
         ("/properties/limits", Limits::KEYS),
         ("/properties/limits/properties/tcp", TcpLimits::KEYS),
+        ("/properties/recipients", Recipients::KEYS),
+        ("/properties/provisioning", Provisioning::KEYS),
         ("/properties/delivery", Delivery::KEYS),
+        ("/properties/user-lookup/items", LdapPace::KEYS),
     ] {
         for key in keys {
             if let Some(property) = schema.pointer_mut(&format!("{path}/properties/{}", key.name)) {
@@ -75,7 +78,12 @@ pub(crate) enum Form {
 
 impl Shape {
     pub(crate) fn record(&mut self, key: &'static str, form: Form) {
-        self.properties.retain(|(known, _)| *known != key);
+        let known = self.properties.iter().position(|(known, _)| *known == key);
+        let known = known.map(|at| self.properties.remove(at).1);
+        let form = match (known, form) {
+            (Some(Form::Value(known)), Form::Value(new)) => Form::Value(widened(known, new)),
+            (_, form) => form,
+        };
         self.properties.push((key, form));
     }
 
@@ -105,6 +113,22 @@ impl Shape {
             "required": self.required,
             "additionalProperties": false,
         })
+    }
+}
+
+/// The schema of a key that is asked for again, as two methods of user lookups do: where each takes a few words, those
+/// of both.
+fn widened(mut known: Json, new: Json) -> Json {
+    let Some(words) = known.get_mut("enum").and_then(Json::as_array_mut) else { return new };
+    match new.get("enum").and_then(Json::as_array) {
+        Some(more) => {
+            let more: Vec<Json> = more.iter().filter(|word| !words.contains(word)).cloned().collect();
+            words.extend(more);
+            known
+        }
+        // A word is a string first, and then one of a few.
+        None if new == json!({ "type": "string" }) => known,
+        None => new,
     }
 }
 

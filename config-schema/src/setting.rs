@@ -1,4 +1,4 @@
-//! `[[realm.setting]]`: the settings by their numbers.
+//! `[[realm.setting]]` and `[[realm.stream.setting]]`: the settings by their numbers.
 
 use std::{collections::HashMap, fmt};
 
@@ -88,7 +88,7 @@ impl fmt::Display for SettingValue {
     }
 }
 
-/// Reads the settings of one realm.
+/// Reads the settings of one stream.
 pub(crate) fn read(sections: Vec<Section<'_>>, notes: &mut Notes<'_>) -> Vec<Setting> {
     let mut seen: HashMap<u16, Place> = HashMap::new();
     let mut settings = Vec::new();
@@ -123,6 +123,11 @@ pub(crate) fn read(sections: Vec<Section<'_>>, notes: &mut Notes<'_>) -> Vec<Set
         }
     }
     settings
+}
+
+/// The value of the setting of this number, if it is among these.
+pub(crate) fn of(settings: &[Setting], id: u16) -> Option<SettingValue> {
+    settings.iter().find(|own| own.id == id).map(|own| own.value)
 }
 
 fn of_kind(value: SettingValue, usual: SettingValue) -> Result<SettingValue, String> {

@@ -135,6 +135,76 @@ fn lists_have_their_limits() {
     assert_eq!(lines(&text).len(), 1);
 }
 
+/// A realm above, one in it, and a stream in that; each with what it is given.
+fn nested(base: &str, parent: &str, realm: &str, stream: &str) -> Config {
+    let setting = |table: &str, value: &str| match value {
+        "" => String::new(),
+        value => format!("[[{table}.setting]]\nid = \"S-300\"\nvalue = {value}\n"),
+    };
+    let text = format!(
+        "{NETWORK}[[realm]]\nname = \"base\"\n{}[[realm]]\nname = \"up\"\n{}[[realm]]\nname = \"in\"\n\
+         parent = \"up\"\n{}[[realm.stream]]\nname = \"ann\"\n{}",
+        setting("realm", base),
+        setting("realm", parent),
+        setting("realm", realm),
+        setting("realm.stream", stream)
+    );
+    Config::parse("postern.toml", &text).unwrap()
+}
+
+#[test]
+fn a_setting_comes_from_the_nearest_that_has_it() {
+    let found = |config: &Config, stream: &str| {
+        let resolved = config.setting(&stream.parse().unwrap(), 300).unwrap();
+        (resolved.value.to_string(), resolved.from.map_or("built in".into(), |from| from.to_string()))
+    };
+    let all = nested("1", "2", "3", "4");
+    for (stream, value, from) in [
+        ("in:ann", "4", "in:ann"),
+        ("in:bob", "3", "in:default"),
+        ("in:default", "3", "in:default"),
+        ("up:ann", "2", "up:default"),
+        ("base:ann", "1", "base:default"),
+        ("gone:ann", "1", "base:default"),
+    ] {
+        assert_eq!(found(&all, stream), (value.to_owned(), from.to_owned()), "{stream}");
+    }
+    assert_eq!(found(&nested("1", "2", "", ""), "in:ann"), ("2".into(), "up:default".into()));
+    assert_eq!(found(&nested("1", "", "", ""), "in:ann"), ("1".into(), "base:default".into()));
+    assert_eq!(found(&nested("", "", "", ""), "in:ann"), ("5".into(), "built in".into()));
+    assert_eq!(all.setting(&"in:ann".parse().unwrap(), 1), None, "no such setting");
+    // `base` holds for all although the file may not name it.
+    let config = Config::parse("postern.toml", NETWORK).unwrap();
+    assert_eq!(found(&config, "base:default"), ("5".into(), "built in".into()));
+}
+
+#[test]
+fn everything_is_found_by_its_name() {
+    let mut config = Config::parse("v1.toml", include_str!("../tests/golden/v1.toml")).unwrap();
+    let name = |name: &str| name::DomainName::parse(name).unwrap();
+    assert_eq!(config.domain(&name("example.org")).unwrap().plus_addresses, PlusAddresses::Exact);
+    assert!(config.realm(&"example".parse().unwrap()).unwrap().suspended);
+    let ann = config.stream(&"example:ann@example.com".parse().unwrap()).unwrap();
+    assert_eq!(ann.valid_recipients[0].as_str(), "ann@example.com");
+    assert!(config.stream(&"branch:ann@example.com".parse().unwrap()).is_none());
+    let mapped = |key: &str| config.address_mapping(key).map(|mapping| mapping.stream.to_string());
+    assert_eq!(mapped("info@example.com"), Some("example:bob".into()));
+    assert_eq!(mapped("jörg+tag@xn--bcher-kva.example"), Some("branch:default".into()));
+    assert_eq!(mapped("Info@example.com"), None, "a key is in lower case");
+    assert_eq!(config.user_lookup(&"corp".parse().unwrap()).unwrap().name.as_str(), "corp");
+    let server = |config: &Config, domain| config.verification_server(&name(domain)).map(Route::to_string);
+    assert_eq!(server(&config, "example.com"), Some("example-com.mail.protection.outlook.com".into()));
+    assert_eq!(server(&config, "bücher.example"), Some("[192.0.2.26]:2525".into()));
+    assert_eq!(server(&config, "example.org"), Some("directory.example.com".into()));
+    assert_eq!(config.known_networks[0].stream.as_ref().unwrap().to_string(), "example:default");
+    assert_eq!((config.probe_sender, config.provisioning.cycle_day), (ProbeSender::Postmaster, 15));
+
+    // What is taken off a list is not found any more, nor another in its place.
+    let before = config.clone();
+    config.domains.remove(0);
+    assert!(config.domain(&name("example.com")).is_none() && config != before);
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "\\PC{0,400}") {

@@ -49,7 +49,7 @@ fn mistakes_have_a_path_and_no_line() {
         lines(&json, None),
         [
             "configuration: domain: array, expected [[domain]]",
-            "configuration: x: unknown key, expected one of version, network, realm, user-lookup, domain, verification-server, known-network, limits, delivery, time, tls, administrator",
+            "configuration: x: unknown key, expected one of version, network, realm, user-lookup, domain, verification-server, address-mapping, known-network, limits, recipients, provisioning, delivery, time, tls, administrator, user",
             "configuration: limits.recipients: 5, expected a number from 100 to 10000",
         ]
     );

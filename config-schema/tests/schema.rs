@@ -49,3 +49,12 @@ fn the_schema_has_a_name_and_tells_what_limits_mean() {
     let tcp = &schema["properties"]["limits"]["properties"]["tcp"]["properties"];
     assert!(tcp["syn-sent"]["description"].as_str().is_some_and(|text| text.contains("From \"1 s\"")));
 }
+
+#[test]
+fn a_key_that_two_methods_share_takes_the_words_of_both() {
+    let schema: Value = serde_json::from_str(&command::schema()).unwrap();
+    let words = &schema["properties"]["user-lookup"]["items"]["properties"]["security"]["enum"];
+    for word in ["ldaps", "tls", "starttls", "plain"] {
+        assert!(words.as_array().unwrap().contains(&word.into()), "{word}: {words}");
+    }
+}

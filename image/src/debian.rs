@@ -33,15 +33,22 @@ pub const QEMU: &[&str] = &["qemu-system-x86", "ovmf", "seabios", "util-linux"];
 /// What converting the image needs.
 pub const FORMATS: &[&str] = &["qemu-utils"];
 
-/// The peers that the tests talk to, and what an unpacked one needs.
+/// The peers that the tests talk to, and what an unpacked one needs; `ldnsutils` signs the zones that `unbound`
+/// validates.
 const PEERS: &[&str] = &[
     "swaks",
     "libnet-ssleay-perl",
+    "unbound",
+    "ldnsutils",
     "postfix",
+    "dovecot-imapd",
+    "dovecot-pop3d",
     "openssl",
     "curl",
     "python3",
     "testssl.sh",
+    "slapd",
+    "ldap-utils",
     "iproute2",
     "libdb5.3",
     "libgnutls-dane0",
@@ -49,6 +56,9 @@ const PEERS: &[&str] = &[
     "libnsl2",
     "libpcre2-8-0",
 ];
+
+/// The directory server and its tools, for the benchmark; they are among the peers, too.
+pub const DIRECTORY: &[&str] = &["slapd", "ldap-utils"];
 
 /// A peer that cannot be installed: Debian takes one MTA only, and that is Postfix.
 const UNPACKED: &str = "exim4-daemon-light";

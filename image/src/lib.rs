@@ -2,14 +2,15 @@
 //!
 //! The parts, in the order in which a build passes them: [`executable`] (the static program), [`kernel`]
 //! (Linux with the program inside: `postern.efi`), [`disk`] (`postern.img` and seed volumes), [`machine`]
-//! (QEMU), and [`exchange`], a next hop that answers as Exchange Online does, for the demonstration and the
-//! tests. [`commands`] has one file for each command.
+//! (QEMU), [`exchange`], a next hop that answers as Exchange Online does, for the demonstration and the tests,
+//! and [`entra`], a directory that answers as Microsoft Graph does. [`commands`] has one file for each command.
 
 pub mod cache;
 pub mod commands;
 pub mod cpio;
 pub mod debian;
 pub mod disk;
+pub mod entra;
 mod error;
 pub mod exchange;
 pub mod executable;

@@ -18,6 +18,12 @@ pub enum Permission {
     Read,
     /// Change the queue.
     ChangeQueue,
+    /// Change streams, the Valid Recipients table, and what is remembered of directories.
+    ChangeRecipients,
+    /// Try somebody's password.
+    CheckLogin,
+    /// Set up or forget somebody's second factor.
+    ChangeLogins,
     /// Change the configuration, or see what it holds.
     ChangeConfiguration,
     /// Stop or restart the machine.
@@ -28,16 +34,40 @@ impl Operation {
     /// The permission that this operation needs.
     pub fn permission(&self) -> Permission {
         match self {
-            Operation::Status | Operation::Log(_) | Operation::QueueList(_) | Operation::QueueShow { .. } => {
-                Permission::Read
+            Operation::Status
+            | Operation::Log(_)
+            | Operation::QueueList(_)
+            | Operation::QueueShow { .. }
+            | Operation::Map { .. }
+            | Operation::DomainList
+            | Operation::DomainShow { .. }
+            | Operation::Settings { .. }
+            | Operation::StreamList { .. }
+            | Operation::Provisioning { .. }
+            | Operation::ValidRecipientList { .. }
+            | Operation::ValidRecipientExport { .. }
+            | Operation::LookupList => Permission::Read,
+            Operation::DomainCheck { .. }
+            | Operation::VerificationForget { .. }
+            | Operation::StreamPrepare { .. }
+            | Operation::StreamRemove { .. }
+            | Operation::ValidRecipientAdd { .. }
+            | Operation::ValidRecipientRemove { .. }
+            | Operation::ValidRecipientImport { .. }
+            | Operation::LookupSync { .. }
+            | Operation::LookupConfirm { .. } => Permission::ChangeRecipients,
+            Operation::LoginCheck(_) => Permission::CheckLogin,
+            Operation::LoginEnrol { .. } | Operation::LoginConfirm { .. } | Operation::LoginReset { .. } => {
+                Permission::ChangeLogins
             }
             Operation::QueueRetry(_)
             | Operation::QueueHold { .. }
             | Operation::QueueRelease(_)
+            | Operation::QueueBounce(_)
             | Operation::QueuePurge(_) => Permission::ChangeQueue,
-            Operation::ConfigExport { .. } | Operation::ConfigImport { .. } => {
-                Permission::ChangeConfiguration
-            }
+            Operation::ConfigExport { .. }
+            | Operation::ConfigImport { .. }
+            | Operation::DomainRemoveVerificationServer { .. } => Permission::ChangeConfiguration,
             Operation::Reboot | Operation::PowerOff => Permission::ChangePower,
         }
     }

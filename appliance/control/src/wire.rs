@@ -5,8 +5,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 
 use crate::operation::{Operation, Outcome, Refusal};
 
-/// The longest line of either direction: a configuration of 1 MB, escaped, fits in it.
-pub const LINE_MAX: usize = 4 * 1024 * 1024;
+/// The longest line of either direction: the largest CSV, escaped, fits in it.
+pub const LINE_MAX: usize = 24 * 1024 * 1024;
 
 /// The version of this wire; the client says it first, in every request.
 pub const VERSION: u16 = 1;

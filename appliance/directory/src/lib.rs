@@ -6,3 +6,14 @@
 #![warn(missing_docs)]
 
 pub mod answer;
+pub mod check;
+pub mod copy;
+pub mod decision;
+pub mod graph;
+pub mod http;
+pub mod ldap;
+pub mod login;
+pub mod mapping;
+pub mod reply;
+pub mod valid_recipients;
+pub mod verification;

@@ -9,6 +9,7 @@ use config_schema::Config;
 use config_schema::name::DomainName;
 use gateway::appliance::Appliance;
 use gateway::clock::Clock;
+use gateway::directory::Directory;
 use gateway::listener::{Accepted, Bulk, Listener};
 use gateway::tls::client::{Check, TlsClient};
 use gateway::tls::identity::SelfSigned;
@@ -48,7 +49,8 @@ async fn main() {
     let tls = ServerTls::new(own.identity()).unwrap();
     let quick = TlsSettings { handshakes_per_second: u32::MAX, ..TlsSettings::default() };
     tls.show(own.identity(), quick).unwrap();
-    let listener = Listener::new(Appliance::new(store, watched, clock), tls);
+    let appliance = Appliance::new(store, watched, clock);
+    let listener = Listener::new(appliance.clone(), Directory::unconnected(appliance), tls);
 
     for secure in [false, true] {
         let mut clients = Vec::with_capacity(sessions);

@@ -6,6 +6,7 @@ use config_schema::Config;
 use store::Store;
 use tokio::sync::{Notify, watch};
 
+use crate::alarms::Alarms;
 use crate::clock::Clock;
 use crate::event::Events;
 
@@ -17,6 +18,8 @@ pub struct Appliance {
     pub config: watch::Receiver<Arc<Config>>,
     pub events: Events,
     pub clock: Clock,
+    /// What an administrator must look at now.
+    pub alarms: Alarms,
     /// Rung when something was committed to the queue that may be tried at once.
     pub queued: Arc<Notify>,
 }
@@ -25,7 +28,7 @@ impl Appliance {
     /// Binds the handles together; events get their time from `clock`.
     pub fn new(store: Store, config: watch::Receiver<Arc<Config>>, clock: Clock) -> Appliance {
         let events = Events::new(store.clone(), clock.clone());
-        Appliance { store, config, events, clock, queued: Arc::default() }
+        Appliance { store, config, events, clock, alarms: Alarms::default(), queued: Arc::default() }
     }
 
     /// The configuration as it is now. Whoever decides several things asks once, so that they fit together.

@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the whole role. It opens no socket of the kernel's: connections come from `net`, as Unix streams.
 
+pub mod alarms;
 pub mod appliance;
 pub mod clock;
 pub mod event;
@@ -11,10 +12,12 @@ pub mod transport;
 
 pub mod listener;
 pub mod message;
+pub mod provisioning;
 pub mod recipient;
 pub mod tls;
 
 pub mod delivery;
+pub mod directory;
 pub mod dns;
 pub mod dsn;
 pub mod route;

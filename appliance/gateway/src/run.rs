@@ -21,10 +21,11 @@ use crate::{
     appliance::Appliance,
     clock::Clock,
     delivery::{self, Delivery},
-    dns::{Resolver, Settings},
+    directory::Directory,
+    dns::{Patience, Resolver, Settings},
     listener::{self, Bulk, Listener},
     network::{self, Network, configure::configure},
-    notices,
+    notices, provisioning,
     startup::{self, StartError},
     status::{self, Status},
     time,
@@ -114,6 +115,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
     let secret = startup::signing_key(&store)?;
     let (config, watched) = watch::channel(in_force.config);
     let appliance = Appliance::new(store.clone(), watched, clock);
+    tokio::spawn(startup::follow_limits(appliance.clone()));
 
     let (network, notices) = Network::start(io.control)?;
     let (status, mut orders) = status::start(io.status, &appliance)?;
@@ -122,15 +124,25 @@ async fn serve(io: Io) -> Result<(), RunError> {
     network.tell(ToNet::Configure(Box::new(configure(&appliance.config(), secret)))).await?;
     let incoming = network.listen(SMTP_PORT, ListenLimits::default()).await?;
     tokio::spawn(crate::tls::follow(appliance.clone(), tls.clone()));
-    let listener = Listener::new(appliance.clone(), tls);
     let addresses = notices::start(notices, &appliance, &network, &status);
-    let accepting = tokio::spawn(accept(incoming, listener.clone()));
     let resolver = Resolver::new(Arc::new(network.clone()), resolvers(&appliance, None));
-    tokio::spawn(follow_lease(network.lease(), appliance.clone(), resolver.clone()));
+    tokio::spawn(follow_resolvers(network.lease(), appliance.clone(), resolver.clone()));
     keep_time(&appliance, &network, &resolver, &status);
     let delivery = Arc::new(delivery::start(appliance.clone(), Arc::new(network.clone()), resolver));
+    let directory = Directory::start(appliance.clone(), delivery.prober(), &secret);
+    let listener = Listener::new(appliance.clone(), directory.clone(), tls);
+    provisioning::expiry::start(appliance.clone());
+    let accepting = tokio::spawn(accept(incoming, listener.clone()));
     if let Some(socket) = io.admin {
-        let live = admin::Live::new(&appliance, &listener, addresses.clone(), config, &status);
+        let live = admin::Live::new(
+            &appliance,
+            &listener,
+            &delivery,
+            &directory,
+            addresses.clone(),
+            config,
+            &status,
+        );
         admin::start(socket, live)?;
     }
     let own = tokio::spawn(follow_addresses(addresses, delivery.clone(), status.clone()));
@@ -139,7 +151,7 @@ async fn serve(io: Io) -> Result<(), RunError> {
         _ = accepting => return Err(RunError::NetworkGone),
     }
     own.abort();
-    stop(&appliance, &listener, &delivery, &status).await
+    stop(&appliance, &listener, &delivery, &directory, &status).await
 }
 
 /// The role serves as soon as it has an address; mail is never sent to one of ours.
@@ -162,11 +174,26 @@ async fn follow_addresses(
     }
 }
 
-/// Asks the resolvers of each new lease, where the configuration names none.
-async fn follow_lease(mut lease: watch::Receiver<Option<Lease>>, appliance: Appliance, resolver: Resolver) {
-    while lease.changed().await.is_ok() {
+/// Asks the resolvers of the configuration in force, or of the lease where it names none.
+async fn follow_resolvers(
+    mut lease: watch::Receiver<Option<Lease>>,
+    appliance: Appliance,
+    resolver: Resolver,
+) {
+    let mut config = appliance.config.clone();
+    let mut known = resolvers(&appliance, None);
+    loop {
+        tokio::select! {
+            Ok(()) = lease.changed() => {}
+            Ok(()) = config.changed() => {}
+            else => return,
+        }
         let settings = resolvers(&appliance, lease.borrow_and_update().as_ref());
-        resolver.configure(settings);
+        // What is remembered is forgotten for other resolvers only.
+        if settings != known {
+            resolver.configure(settings.clone());
+            known = settings;
+        }
     }
 }
 
@@ -190,14 +217,17 @@ fn keep_time(appliance: &Appliance, network: &Network, resolver: &Resolver, stat
 }
 
 fn resolvers(appliance: &Appliance, lease: Option<&Lease>) -> Settings {
-    let servers = appliance.config().network.dns.clone();
+    let config = appliance.config();
+    let (network, limits) = (&config.network, &config.limits);
+    let patience = Patience { tries: limits.dns_tries, time: limits.dns_time.duration() };
+    let cache = usize::try_from(limits.dns_cache_entries).unwrap_or(usize::MAX);
+    if !network.dns.is_empty() {
+        return Settings { servers: network.dns.clone(), validating: network.dns_validates, patience, cache };
+    }
     let leased = lease.map(|lease| lease.dns.as_slice()).unwrap_or_default();
-    let servers = if servers.is_empty() {
-        leased.iter().map(|server| (*server, DNS_PORT).into()).collect()
-    } else {
-        servers
-    };
-    Settings { servers, validating: false }
+    let servers = leased.iter().map(|server| (*server, DNS_PORT).into()).collect();
+    // Anybody on the network can answer a DHCP question: such resolvers prove nothing.
+    Settings { servers, validating: false, patience, cache }
 }
 
 /// Hands each connection to a session of its own.
@@ -226,14 +256,19 @@ async fn stop(
     appliance: &Appliance,
     listener: &Listener,
     delivery: &Delivery,
+    directory: &Directory,
     status: &Status,
 ) -> Result<(), RunError> {
     listener.stop();
     delivery.stop(FAREWELL).await;
     // Whoever is still there has had its answer or will try again.
     let _ = timeout(FAREWELL, listener.ended()).await;
+    directory.stop().await;
     let store = appliance.store.clone();
     tokio::task::spawn_blocking(move || store.close()).await.map_err(std::io::Error::other)?;
     status.finish(FromRole::Stopped).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

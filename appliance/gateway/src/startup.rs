@@ -8,6 +8,7 @@ use store::{Disk, Limits, NewConfiguration, Store, StoreError, Value, log::Event
 
 use crate::{
     Seed,
+    appliance::Appliance,
     clock::Clock,
     tls::identity::{IdentityError, SelfSigned},
 };
@@ -36,6 +37,34 @@ pub(crate) struct InForce {
 
 pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<Store, StartError> {
     Ok(Store::open(disk, Limits::default())?)
+}
+
+/// Has the store obey the limits of the configuration in force, and of each that follows.
+pub(crate) async fn follow_limits(appliance: Appliance) {
+    let mut config = appliance.config.clone();
+    loop {
+        let limits = limits(&config.borrow_and_update(), appliance.store.usage().capacity);
+        appliance.store.set_limits(limits);
+        if config.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The store's limits as the configuration has them, on a disk of `capacity` bytes.
+fn limits(config: &Config, capacity: u64) -> Limits {
+    let limits = &config.limits;
+    let share = |percent: u32| (u128::from(capacity) * u128::from(percent) / 100) as u64;
+    Limits {
+        message_bytes: limits.message_size.bytes(),
+        writer_memory_bytes: limits.receiving_memory.bytes(),
+        recipients: usize::try_from(limits.recipients).unwrap_or(usize::MAX),
+        reserve_percent: u8::try_from(limits.disk_reserve_percent).unwrap_or(100),
+        reserve_bytes: limits.disk_reserve.bytes(),
+        log_bytes: Some(share(limits.log_percent)),
+        audit_bytes: Some(share(limits.audit_percent)),
+        ..Limits::default()
+    }
 }
 
 /// Imports the seed if it differs from the one imported last, all or nothing; otherwise what was in force stays.
@@ -146,6 +175,36 @@ pub(crate) fn signing_key(store: &Store) -> Result<[u8; 32], StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(text: &str) -> Limits {
+        let text =
+            format!("version = 1\n[network]\nhostname = \"a.example\"\naddress = \"dhcp\"\n[limits]\n{text}");
+        limits(&Config::parse("test.toml", &text).unwrap(), 1_000_000_000)
+    }
+
+    #[test]
+    fn the_store_has_the_limits_of_the_configuration() {
+        let limits = of("message-size = \"1MB\"\nreceiving-memory = \"5MiB\"\nrecipients = 2000\n\
+             disk-reserve-percent = 20\ndisk-reserve = \"17MB\"\nlog-percent = 3\naudit-percent = 4");
+        let expected = Limits {
+            message_bytes: 1_000_000,
+            writer_memory_bytes: 5 << 20,
+            recipients: 2_000,
+            reserve_percent: 20,
+            reserve_bytes: 17_000_000,
+            log_bytes: Some(30_000_000),
+            audit_bytes: Some(40_000_000),
+            ..Limits::default()
+        };
+        assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn the_defaults_of_both_agree() {
+        let expected =
+            Limits { log_bytes: Some(100_000_000), audit_bytes: Some(20_000_000), ..Limits::default() };
+        assert_eq!(of(""), expected);
+    }
 
     #[test]
     fn the_blank_configuration_has_no_mistake() {

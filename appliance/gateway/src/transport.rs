@@ -61,3 +61,6 @@ pub trait Transport: Send + Sync + 'static {
 #[cfg(test)]
 pub(crate) mod memory;
 mod net;
+mod nowhere;
+
+pub use nowhere::Nowhere;

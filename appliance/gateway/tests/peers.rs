@@ -10,6 +10,7 @@ use config_schema::Config;
 use config_schema::name::DomainName;
 use gateway::appliance::Appliance;
 use gateway::clock::Clock;
+use gateway::directory::Directory;
 use gateway::listener::{Accepted, Bulk, Listener};
 use gateway::tls::identity::SelfSigned;
 use gateway::tls::server::ServerTls;
@@ -44,7 +45,8 @@ async fn served() -> Served {
     let clock = Clock::system();
     let own = SelfSigned::make(&DomainName::parse("mx.example.com").unwrap(), clock.now()).unwrap();
     let tls = ServerTls::new(own.identity()).unwrap();
-    let listener = Listener::new(Appliance::new(store.clone(), watched, clock), tls);
+    let appliance = Appliance::new(store.clone(), watched, clock);
+    let listener = Listener::new(appliance.clone(), Directory::unconnected(appliance), tls);
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = socket.local_addr().unwrap().port();
     tokio::spawn(async move {

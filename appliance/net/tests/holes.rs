@@ -4,8 +4,8 @@
 
 mod simulation;
 
-use net::control::{EndReason, FailReason, FromNet, RequestId, TcpPhase, ToNet};
-use simulation::peer::{OUR, PEER, PEER_ISN, PORT, SAY, Say, Scene, icmp};
+use net::control::{Class, EndReason, FailReason, FromNet, RequestId, TcpPhase, ToNet};
+use simulation::peer::{OUR, PEER, PEER_ISN, SAY, Say, Scene, icmp};
 use smoltcp::time::Duration;
 use smoltcp::wire::*;
 
@@ -343,6 +343,92 @@ fn hole_16_what_makes_smoltcp_panic_cannot_be_built() {
     const { assert!(net::ip::HOP_LIMIT > 0) };
 }
 
+/// A connection in DATA whose gateway reads nothing, filled by the peer to the last byte that we offered.
+/// Returns our number and how much the peer sent.
+fn filled() -> (Scene, i32, i32) {
+    let (mut scene, isn) = Scene::open();
+    scene.host.pipe().borrow_mut().capacity = 0;
+    scene.host.stack.message_in(scene.now, ToNet::Class { flow: scene.host.flow(), class: Class::Bulk });
+    scene.touched();
+    let offered = |sent: &[simulation::peer::Sent]| {
+        let edge = |sent: &simulation::peer::Sent| {
+            sent.ack.unwrap().wrapping_add(i32::from(sent.window) << OUR_SCALE).wrapping_sub(peer(0))
+        };
+        sent.iter().map(edge).max()
+    };
+    let (mut got, mut edge) = (0, 16_384);
+    while got < edge {
+        // Odd sizes: what we offer is a multiple of eight, and what we acknowledge is not.
+        let payload = vec![b'x'; (edge - got).min(1_459) as usize];
+        scene.say(Say { seq: peer(got), ack: Some(isn), payload: &payload, window: 15_000, ..SAY });
+        got += payload.len() as i32;
+        scene.pass(Duration::from_millis(20));
+        edge = offered(&scene.take()).map_or(edge, |now| now.max(edge));
+    }
+    (scene, isn, got)
+}
+
+/// The shift that our SYN|ACK names.
+const OUR_SCALE: u8 = 3;
+
+#[test]
+fn hole_17_what_was_offered_fits_into_the_buffer_to_the_last_byte() {
+    let (mut scene, isn, got) = filled();
+    assert!((net::tcp::budget::MOST as i32 - 16..=net::tcp::budget::MOST as i32).contains(&got), "{got}");
+    scene.say(Say { seq: peer(got), ack: Some(isn), window: 15_000, ..SAY });
+    scene.pass(Duration::from_secs(1));
+    scene.host.pipe().borrow_mut().capacity = usize::MAX;
+    scene.touched();
+    scene.pass(Duration::from_secs(1));
+    assert_eq!(scene.received().len() as i32, got);
+}
+
+#[test]
+fn hole_17_a_full_buffer_does_not_lose_the_peers_acks() {
+    let (mut scene, isn, got) = filled();
+    // Both sides full, as with a gateway that echoes: only the peer's ACKs can set it free.
+    scene.write(&vec![b'y'; 200_000]);
+    let mut acked = 0_i32;
+    while acked < 100_000 {
+        let sent = scene.take();
+        let far = |s: &simulation::peer::Sent| s.seq.wrapping_sub(isn).wrapping_add(s.payload.len() as i32);
+        let next = sent.iter().map(far).max().unwrap_or(0).max(acked);
+        assert!(next > acked, "stands still at {acked}");
+        acked = next;
+        // The ACK comes with a byte for which there is no room.
+        let ack = Some(isn.wrapping_add(acked));
+        scene.say(Say { seq: peer(got), ack, window: 15_000, payload: b"z", ..SAY });
+        scene.pass(Duration::from_millis(500));
+    }
+    assert_eq!(scene.received(), []);
+}
+
+#[test]
+fn hole_18_acks_carry_the_next_number_while_data_is_sent_again() {
+    let (mut scene, isn) = Scene::open();
+    scene.take();
+    scene.write(&[b'y'; 6_000]);
+    let next = scene.take().iter().map(|s| s.seq.wrapping_add(s.payload.len() as i32)).max().unwrap();
+    // It arrived, and every ACK of it was lost.
+    scene.pass(Duration::from_secs(5));
+    assert!(scene.take().iter().any(|segment| segment.seq == isn), "sent again from the start");
+    scene.say(Say { seq: peer(0), ack: Some(isn), payload: b"x", window: 15_000, ..SAY });
+    scene.pass(Duration::from_millis(20));
+    let acks: Vec<i32> = scene.take().iter().filter(|s| s.payload.is_empty()).map(|s| s.seq).collect();
+    assert!(!acks.is_empty() && acks.iter().all(|seq| *seq == next), "{acks:?}, {next}");
+}
+
+#[test]
+fn hole_18_acks_lie_in_a_window_that_was_shut_on_data_in_flight() {
+    let (mut scene, isn) = Scene::open();
+    scene.write(&[b'y'; 1_000]);
+    scene.take();
+    scene.say(Say { seq: peer(0), ack: Some(isn), window: 0, payload: b"x", ..SAY });
+    scene.pass(Duration::from_millis(20));
+    let acks: Vec<i32> = scene.take().iter().filter(|s| s.payload.is_empty()).map(|s| s.seq).collect();
+    assert_eq!(acks, [isn]);
+}
+
 #[test]
 fn smoltcp_was_compiled_with_our_limits() {
     assert_eq!(smoltcp::config::ASSEMBLER_MAX_SEGMENT_COUNT, 32);
@@ -386,10 +472,5 @@ fn a_connection_asked_for_opens_fails_and_times_out() {
 
 /// A segment of port 40,000 to a port of ours.
 fn frame_to(port: u16, control: TcpControl, seq: i32, ack: Option<i32>) -> Vec<u8> {
-    let mut frame = simulation::peer::frame(&Say { control, seq, ack, mss: Some(1_460), ..SAY });
-    let mut tcp = TcpPacket::new_unchecked(&mut frame[34..]);
-    assert_eq!(tcp.dst_port(), PORT);
-    tcp.set_dst_port(port);
-    tcp.fill_checksum(&PEER.into(), &OUR.into());
-    frame
+    simulation::peer::frame_to(port, &Say { control, seq, ack, mss: Some(1_460), ..SAY })
 }

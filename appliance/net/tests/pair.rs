@@ -257,6 +257,44 @@ fn a_gateway_that_does_not_read_stops_the_sender_and_not_the_memory() {
     assert_eq!(got, 2_000_000);
 }
 
+/// A gateway that echoes and holds little: when the sender does not read, everything fills up to the last byte,
+/// both ways, and must come loose again when it reads.
+fn echo_with_everything_full(manners: Manners, seed: u8) {
+    const LEN: usize = 1_500_000;
+    let mut pair = pair(seed % 2 == 1, manners, seed);
+    let (accepted, connected) = connect(&mut pair, seed % 2 == 1).unwrap();
+    for (n, flow) in [accepted, connected].into_iter().enumerate() {
+        pair.hosts[n].stack.message_in(pair.now, ToNet::Class { flow, class: Class::Bulk });
+    }
+    let echo = pair.hosts[0].pipes[&accepted].0.clone();
+    let client = pair.hosts[1].pipes[&connected].0.clone();
+    client.borrow_mut().to_send.extend((0..LEN).map(|at| pattern(0, at)));
+    pair.hosts[1].touched(pair.now);
+    let (start, mut got) = (pair.now, Vec::new());
+    let end = start + Duration::from_secs(600);
+    while got.len() < LEN && pair.step(end) {
+        {
+            let mut echo = echo.borrow_mut();
+            let most = echo.received.len().min(65_536_usize.saturating_sub(echo.to_send.len()));
+            let bytes: Vec<u8> = echo.received.drain(..most).collect();
+            echo.to_send.extend(bytes);
+        }
+        // At first it only sends.
+        if pair.now > start + Duration::from_secs(20) {
+            got.extend(client.borrow_mut().received.drain(..));
+        }
+        pair.hosts.iter_mut().for_each(|host| host.touched(pair.now));
+    }
+    assert!(got.len() == LEN && is_prefix(&got, 0, LEN), "seed {seed}: {} bytes came back", got.len());
+}
+
+#[test]
+fn an_echo_with_everything_full_never_locks() {
+    let jittery = Manners { lost: 5, jitter: Duration::from_millis(3), ..PERFECT };
+    (0..4).for_each(|seed| echo_with_everything_full(PERFECT, seed));
+    (4..8).for_each(|seed| echo_with_everything_full(jittery, seed));
+}
+
 #[test]
 fn a_gateway_that_closes_with_bytes_unread_resets_the_peer() {
     let mut pair = pair(false, PERFECT, 9);

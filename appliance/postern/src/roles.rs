@@ -20,10 +20,15 @@ fn open_device(nic: &Nic) -> io::Result<OwnedFd> {
 }
 
 fn net(io: NetIo) -> i32 {
-    // Both kinds give and take one Ethernet frame a read and a write.
-    let device = net::Device::tap(io.device, io.nic.mac, io.nic.mtu);
-    let result = net::run(device, io.control, io.status);
-    ended("net", result)
+    let (mac, mtu) = (io.nic.mac, io.nic.mtu);
+    let device = match io.nic.kind {
+        NicKind::Packet => net::Device::packet(io.device, mac, mtu),
+        NicKind::Tap => Ok(net::Device::tap(io.device, mac, mtu)),
+    };
+    match device {
+        Ok(device) => ended("net", net::run(device, io.control, io.status)),
+        Err(error) => ended("net", Err(format!("{}: {error}", io.nic.name))),
+    }
 }
 
 fn gateway(io: GatewayIo) -> i32 {

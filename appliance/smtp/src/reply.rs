@@ -40,9 +40,9 @@ pub enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ReplyError {
-    /// A line has no end within [`REPLY_LINE_MAX`] octets.
-    #[error("a reply line is longer than {REPLY_LINE_MAX} octets")]
-    LineTooLong,
+    /// A line has no end within this many octets.
+    #[error("a reply line is longer than {0} octets")]
+    LineTooLong(usize),
     /// More than [`REPLY_LINES_MAX`] lines.
     #[error("a reply has more than {REPLY_LINES_MAX} lines")]
     TooManyLines,
@@ -186,21 +186,33 @@ fn number(text: &str) -> Option<u16> {
 }
 
 /// Reads replies from a stream of bytes, in pieces of any size.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReplyReader {
     line: Vec<u8>,
+    line_max: usize,
     reply: Option<Reply>,
 }
 
+impl Default for ReplyReader {
+    fn default() -> Self {
+        Self::with_lines(REPLY_LINE_MAX)
+    }
+}
+
 impl ReplyReader {
+    /// For lines of at most `line_max` octets, with their ends.
+    pub fn with_lines(line_max: usize) -> Self {
+        Self { line: Vec::new(), line_max, reply: None }
+    }
+
     /// Takes bytes off the front of `input` up to the end of one reply. `None`: all was taken, more is needed.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Reply>, ReplyError> {
         while !input.is_empty() {
             // A server that ends lines with a bare LF deceives nobody: the text is only shown.
             let end = input.iter().position(|&b| b == b'\n').map(|at| at + 1);
             let (piece, rest) = input.split_at(end.unwrap_or(input.len()));
-            if self.line.len() + piece.len() > REPLY_LINE_MAX {
-                return Err(ReplyError::LineTooLong);
+            if self.line.len() + piece.len() > self.line_max {
+                return Err(ReplyError::LineTooLong(self.line_max));
             }
             self.line.extend_from_slice(piece);
             *input = rest;
@@ -320,6 +332,16 @@ mod tests {
             let first = reader.read(&mut left).unwrap();
             prop_assert_eq!(first.or_else(|| reader.read(&mut right).unwrap()), Some(reply));
             prop_assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_is_said() {
+        for (octets, taken) in [(99, true), (100, true), (101, false)] {
+            let line = format!("250 {}\r\n", "x".repeat(octets - 6));
+            let read = ReplyReader::with_lines(100).read(&mut line.as_bytes());
+            assert_eq!(read.is_ok(), taken, "{octets}");
+            assert!(taken || read == Err(ReplyError::LineTooLong(100)));
         }
     }
 }

@@ -196,12 +196,12 @@ fn garbage_is_told_from_a_reply() {
     assert_eq!(garbage("120 x\r\n"), Some(ReplyError::NoCode));
     assert_eq!(garbage("220-a\r\n221 b\r\n"), Some(ReplyError::CodesDiffer));
     assert_eq!(garbage(&"220-x\r\n".repeat(10_000)), Some(ReplyError::TooManyLines));
-    assert_eq!(garbage(&"2".repeat(1_000_000)), Some(ReplyError::LineTooLong), "no line end");
-    assert_eq!(garbage(&format!("220 {}\r\n", "x".repeat(1_000_000))), Some(ReplyError::LineTooLong));
+    assert_eq!(garbage(&"2".repeat(1_000_000)), Some(ReplyError::LineTooLong(2048)), "no line end");
+    assert_eq!(garbage(&format!("220 {}\r\n", "x".repeat(1_000_000))), Some(ReplyError::LineTooLong(2048)));
     assert_eq!(garbage(&format!("220 {}\r\n", "x".repeat(REPLY_LINE_MAX - 6))), None);
     assert_eq!(
         garbage(&format!("220 {}\r\n", "x".repeat(REPLY_LINE_MAX - 5))),
-        Some(ReplyError::LineTooLong)
+        Some(ReplyError::LineTooLong(2048))
     );
     assert_eq!(garbage(&("220-x\r\n".repeat(REPLY_LINES_MAX - 1) + "220 x\r\n")), None);
     assert_eq!(garbage(&("220-x\r\n".repeat(REPLY_LINES_MAX) + "220 x\r\n")), Some(ReplyError::TooManyLines));

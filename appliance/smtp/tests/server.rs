@@ -522,3 +522,14 @@ proptest! {
         Server::in_data(server_config()).bytes(&octets);
     }
 }
+
+#[test]
+fn the_banner_is_out_in_time_or_the_connection_ends() {
+    for (seconds, closed) in [(9, false), (10, true), (11, true)] {
+        let mut config = server_config();
+        config.timeouts.banner = 10 * SECOND;
+        let mut server = Server::new(config, |_| None);
+        server.wait(seconds * SECOND);
+        assert_eq!(server.closed.is_some(), closed, "after {seconds} s");
+    }
+}

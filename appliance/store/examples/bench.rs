@@ -184,6 +184,7 @@ fn message() -> NewMessage {
             expires: now().after(Duration::from_secs(432_000)),
         }],
         events: vec![store::log::Event::new(now(), "smtp.accepted").field("from", "sender@example.net")],
+        streams: Vec::new(),
     }
 }
 

@@ -20,8 +20,7 @@ use crate::{
 
 /// What the handle, the readers and the writer thread share.
 pub(crate) struct Engine {
-    pub(crate) limits: Limits,
-    pub(crate) space: Space,
+    limits: RwLock<Arc<Limits>>,
     pub(crate) inbox: Inbox,
     /// The last queue id given.
     pub(crate) last_message: AtomicU64,
@@ -67,8 +66,7 @@ impl Engine {
             return Err(StoreError::Damaged(text));
         }
         let engine = Self {
-            space: Space::new(area.capacity(), &limits),
-            limits,
+            limits: RwLock::new(Arc::new(limits)),
             inbox: Inbox::default(),
             last_message: AtomicU64::new(0),
             held_bytes: AtomicU64::new(0),
@@ -85,6 +83,19 @@ impl Engine {
         let last = engine.state().last_message;
         engine.last_message.store(last, std::sync::atomic::Ordering::Release);
         Ok(engine)
+    }
+
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
+    /// How the disk is divided by the limits of the moment.
+    pub(crate) fn space(&self) -> Space {
+        Space::new(self.area.capacity(), &self.limits())
     }
 
     pub(crate) fn database(&self) -> Result<Arc<Database>, Failure> {
@@ -188,8 +199,8 @@ impl Engine {
         let (backend, fence) = self.area.backend();
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database =
-                Database::builder().set_cache_size(self.limits.cache_bytes).create_with_backend(backend)?;
-            let state = format::prepare(&database, self.space)?;
+                Database::builder().set_cache_size(self.limits().cache_bytes).create_with_backend(backend)?;
+            let state = format::prepare(&database, self.space())?;
             Ok::<_, Failure>((database, state))
         }));
         let opened = opened.unwrap_or_else(|_| Err(Failure::damaged("the database cannot be opened")));

@@ -40,6 +40,9 @@ pub enum Resource {
     /// [`crate::Limits::writer_memory_bytes`] is in use by messages being received: 451 4.3.0.
     #[error("messages being received use all of {limit} bytes")]
     Memory { limit: u64 },
+    /// Mail would need a row too many, such as for a new stream: 452 4.3.1.
+    #[error("there are {limit} {what} already, which is the limit")]
+    TooMany { what: &'static str, limit: u64 },
     /// The queue of writes is full: 451 4.3.0.
     #[error("{limit} writes wait already")]
     Busy { limit: usize },

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     space::{Space, footprint},
     spool,
-    tables::{META, State, Transaction},
+    tables::{META, STATE_ROW, State, Tallies, Transaction, encode},
 };
 
 /// The version that this program writes.
@@ -15,13 +15,14 @@ use crate::{
 /// | version | what it brought |
 /// | --- | --- |
 /// | 1 | messages, bodies, spilled, queue, schedule, log, audit, configurations, values |
-pub(crate) const FORMAT: u32 = 1;
+/// | 2 | records, directories and their objects, streams, counts, valid recipients; their tallies in the state |
+pub(crate) const FORMAT: u32 = 2;
 
 /// The row of [`META`] that holds the version, four bytes, little-endian.
 const FORMAT_ROW: &str = "format";
 
 /// Each brings the tables from one version to the next: the first from 1 to 2, and so on.
-const MIGRATIONS: [Migration; (FORMAT - 1) as usize] = [];
+const MIGRATIONS: [Migration; (FORMAT - 1) as usize] = [to_2];
 
 type Migration = fn(&WriteTransaction) -> Result<(), Failure>;
 
@@ -60,11 +61,23 @@ fn migrate(database: &Database, space: Space) -> Result<(), Failure> {
             for step in &MIGRATIONS[found as usize - 1..] {
                 step(&write)?;
             }
+            // A table that is new is made by opening it.
+            drop(Transaction::open(&write, space)?);
         }
         None => Transaction::open(&write, space)?.save_state()?,
     }
     write.open_table(META)?.insert(FORMAT_ROW, FORMAT.to_le_bytes().as_slice())?;
     Ok(write.commit()?)
+}
+
+/// The tallies stand behind everything that the state had before.
+fn to_2(write: &WriteTransaction) -> Result<(), Failure> {
+    let mut meta = write.open_table(META)?;
+    let row = redb::ReadableTable::get(&meta, STATE_ROW)?.map(|row| row.value().to_vec());
+    let mut state = row.ok_or_else(|| Failure::damaged("the state is missing"))?;
+    state.extend(encode(&Tallies::default()));
+    meta.insert(STATE_ROW, state.as_slice())?;
+    Ok(())
 }
 
 fn version(write: &WriteTransaction) -> Result<Option<u32>, Failure> {

@@ -7,6 +7,7 @@
 
 mod area;
 mod configuration;
+mod directory;
 mod disk;
 mod engine;
 mod error;
@@ -16,23 +17,34 @@ mod header;
 mod id;
 mod limits;
 mod pending;
+mod record;
+mod scan;
 mod space;
 mod store;
 mod tables;
+mod tally;
+mod valid_recipient;
 mod writer;
 
 pub mod log;
 pub mod message;
 pub mod queue;
 pub mod spool;
+pub mod stream;
 pub mod testing;
 
 pub use configuration::{Configuration, NewConfiguration, Value};
+pub use directory::{DROP_STEP, DirectoryChange};
 pub use disk::{Disk, FileDisk, PartitionDisk};
 pub use engine::Health;
 pub use error::{Resource, StoreError};
 pub use id::{DeliveryId, IdError, MessageId, SessionId, Timestamp};
 pub use limits::Limits;
 pub use pending::Pending;
+pub use record::RecordKind;
+pub use scan::Scan;
 pub use space::Usage;
 pub use store::Store;
+pub use valid_recipient::{
+    VALID_RECIPIENT_MAX, ValidRecipient, ValidRecipientChange, ValidRecipientsChanged,
+};

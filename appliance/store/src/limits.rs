@@ -42,6 +42,32 @@ pub struct Limits {
     pub configurations: usize,
     /// Largest configuration text or other value of the appliance's own, in bytes. Default 4 MiB.
     pub value_bytes: usize,
+    /// Longest key of a record or of a directory's object, in bytes. Default 512.
+    pub record_key_bytes: usize,
+    /// Largest record, object of a directory, or state of one, in bytes. Default 64 kB.
+    pub record_bytes: usize,
+    /// Rows that one change of records or of a directory puts and removes. Default 10,000.
+    pub change_rows: usize,
+    /// Records of what was found about domains. Default 20,000.
+    pub domain_checks: usize,
+    /// Records of what was answered about recipients. Default 1,000,000.
+    pub verifications: usize,
+    /// Records of logins. Default 500,000.
+    pub logins: usize,
+    /// Records of how user lookups fare. Default 1,000.
+    pub lookup_states: usize,
+    /// User lookups with a copy of their directory. Default 1,000.
+    pub directories: usize,
+    /// Objects of all copies, of which a lookup may have two while one replaces the other. Default 2,000,000.
+    pub directory_objects: usize,
+    /// Streams; mail that would need one more waits at its sender's. Default 1,000,000.
+    pub streams: usize,
+    /// Counts of all cycles, each of one stream and domain; the same holds. Default 20,000,000.
+    pub counts: usize,
+    /// Billing cycles whose counts are kept: three years and the present one. Default 37.
+    pub cycles: usize,
+    /// Valid recipients of all streams, and in one change. Default 500,000.
+    pub valid_recipients: usize,
     /// The database's page cache, in bytes. Default 32 MiB.
     pub cache_bytes: usize,
     /// First wait before a failed disk is opened again; doubled up to [`Limits::reopen_wait_max`].
@@ -71,6 +97,19 @@ impl Default for Limits {
             event_delay: Duration::from_secs(1),
             configurations: 100,
             value_bytes: 4 << 20,
+            record_key_bytes: 512,
+            record_bytes: 64_000,
+            change_rows: 10_000,
+            domain_checks: 20_000,
+            verifications: 1_000_000,
+            logins: 500_000,
+            lookup_states: 1_000,
+            directories: 1_000,
+            directory_objects: 2_000_000,
+            streams: 1_000_000,
+            counts: 20_000_000,
+            cycles: 37,
+            valid_recipients: 500_000,
             cache_bytes: 32 << 20,
             reopen_wait: Duration::from_millis(100),
             reopen_wait_max: Duration::from_secs(30),

@@ -13,6 +13,7 @@ use crate::{
     Limits, MessageId, SessionId, StoreError, Timestamp,
     log::{Event, bounded},
     queue::NewDelivery,
+    stream::{self, StreamMail},
 };
 
 /// Longest name that a peer gave itself in EHLO and that is kept, in bytes (RFC 5321 §4.5.3.1.2).
@@ -84,6 +85,8 @@ pub struct NewMessage {
     pub deliveries: Vec<NewDelivery>,
     /// Written in the same commit.
     pub events: Vec<Event>,
+    /// The streams that it is for, noted in the same commit; a stream is counted once for each domain.
+    pub streams: Vec<StreamMail>,
 }
 
 /// A whole message of our own, such as a delivery status notification.
@@ -112,7 +115,7 @@ impl NewMessage {
         for recipient in self.deliveries.iter_mut().flat_map(|delivery| &mut delivery.recipients) {
             recipient.state.check(limits);
         }
-        Ok(())
+        stream::check_mails(&mut self.streams, limits)
     }
 }
 

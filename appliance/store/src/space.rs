@@ -16,21 +16,28 @@ pub struct Usage {
     pub accepting: bool,
     pub messages: u64,
     pub deliveries: u64,
+    pub streams: u64,
+    pub valid_recipients: u64,
     pub spool_bytes: u64,
     pub queue_bytes: u64,
     pub log_bytes: u64,
     pub audit_bytes: u64,
+    /// Records, directory copies, streams, counts and valid recipients.
+    pub table_bytes: u64,
     /// Bytes of the disk that the database has taken so far; it gives back and takes again by itself.
     pub extent: u64,
 }
 
-/// The bounds that follow from the size of the disk.
+/// The bounds that follow from the size of the disk, and those of the rows that mail makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Space {
     pub(crate) capacity: u64,
     pub(crate) reserve: u64,
     pub(crate) log_budget: u64,
     pub(crate) audit_budget: u64,
+    pub(crate) streams: u64,
+    pub(crate) counts: u64,
+    pub(crate) cycles: usize,
     fixed: u64,
 }
 
@@ -41,7 +48,7 @@ const ALLOCATOR_PART: u64 = 512;
 
 /// Above this a value has pages of its own, of which the number is a power of two.
 const SHARED_PAGE_MAX: u64 = PAGE / 2;
-/// What redb adds to a value, and our longest key.
+/// What redb adds to a value, and a key of numbers; a longer key is counted with the value.
 const ROW_OVERHEAD: u64 = 40;
 
 /// Bytes of disk that a delivery will want while it waits: replies are kept with it. They are counted from the
@@ -68,6 +75,9 @@ impl Space {
             reserve: percent(limits.reserve_percent).max(absolute),
             log_budget: limits.log_bytes.unwrap_or_else(|| percent(10)),
             audit_budget: limits.audit_bytes.unwrap_or_else(|| percent(2)),
+            streams: limits.streams as u64,
+            counts: limits.counts as u64,
+            cycles: limits.cycles,
             fixed: FIXED_BYTES + capacity / ALLOCATOR_PART,
         }
     }
@@ -79,6 +89,7 @@ impl Space {
             + state.value_bytes
             + state.log.bytes
             + state.audit.bytes
+            + state.tallies.bytes()
     }
 
     pub(crate) fn free(&self, state: &State) -> u64 {
@@ -126,10 +137,13 @@ impl Space {
             accepting: self.admit(state, 0).is_ok(),
             messages: state.messages,
             deliveries: state.deliveries,
+            streams: state.tallies.streams.rows,
+            valid_recipients: state.tallies.valid_recipients.rows,
             spool_bytes: state.spool_bytes,
             queue_bytes: state.queue_bytes,
             log_bytes: state.log.bytes,
             audit_bytes: state.audit.bytes,
+            table_bytes: state.tallies.bytes(),
             extent,
         }
     }

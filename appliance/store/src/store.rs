@@ -12,6 +12,7 @@ use std::{
 use crate::{
     DeliveryId, Disk, Health, Limits, MessageId, Pending, StoreError, Timestamp, Usage,
     configuration::{self, Configuration, NewConfiguration, Value},
+    directory::{self, DirectoryChange},
     engine::Engine,
     failure::Failure,
     log::{Event, Page, Query, ring, search::search},
@@ -21,8 +22,12 @@ use crate::{
         enqueue::{Parcel, enqueue},
         read,
     },
+    record::{self, RecordKind},
+    scan::Scan,
     spool::{self, Body, SpoolWriter, Stored},
+    stream::{self, Count, Stream, count},
     tables::{AUDIT, LOG, MESSAGES, Transaction, decode},
+    valid_recipient::{self, ValidRecipient, ValidRecipientChange, ValidRecipientsChanged},
     writer::{Purpose, Writer},
 };
 
@@ -57,14 +62,20 @@ impl Store {
         self.engine().disk_id()
     }
 
-    pub fn limits(&self) -> &Limits {
-        &self.engine().limits
+    pub fn limits(&self) -> Arc<Limits> {
+        self.engine().limits()
+    }
+
+    /// Obeys other limits from now on, but for the size of the cache, which is that of the next start. What is on the
+    /// disk beyond a smaller limit stays, and nothing is added to it.
+    pub fn set_limits(&self, limits: Limits) {
+        self.engine().set_limits(limits);
     }
 
     /// What is used and free, as of the last commit.
     pub fn usage(&self) -> Usage {
         let engine = self.engine();
-        engine.space.usage(&engine.state(), engine.extent())
+        engine.space().usage(&engine.state(), engine.extent())
     }
 
     pub fn health(&self) -> Health {
@@ -81,7 +92,7 @@ impl Store {
         F: FnMut(&mut Transaction<'_>) -> Result<T, Failure> + Send + 'static,
     {
         let engine = self.engine();
-        engine.inbox.submit(&engine.limits, purpose, bytes, operation)
+        engine.inbox.submit(&engine.limits(), purpose, bytes, operation)
     }
 
     fn new_id(&self, now: Timestamp) -> MessageId {
@@ -97,13 +108,13 @@ impl Store {
     /// [`crate::Resource::Full`] when the reserve is reached: 452 4.3.1.
     pub fn begin(&self, now: Timestamp) -> Result<SpoolWriter, StoreError> {
         let engine = self.engine();
-        engine.space.admit(&engine.state(), 0)?;
+        engine.space().admit(&engine.state(), 0)?;
         Ok(SpoolWriter::new(engine.clone(), self.new_id(now)))
     }
 
     /// Enqueues a whole message of our own.
     pub fn submit(&self, mut notice: Notice) -> Pending<Enqueued> {
-        if let Err(error) = notice.check(&self.engine().limits) {
+        if let Err(error) = notice.check(&self.engine().limits()) {
             return Pending::ready(Err(error));
         }
         let parcel = self.parcel(notice);
@@ -169,10 +180,10 @@ impl Store {
         notices: Vec<Notice>,
         events: Vec<Event>,
     ) -> Pending<Recorded> {
-        result.check(&self.engine().limits);
+        result.check(&self.engine().limits());
         let mut parcels = Vec::with_capacity(notices.len());
         for mut notice in notices {
-            if let Err(error) = notice.check(&self.engine().limits) {
+            if let Err(error) = notice.check(&self.engine().limits()) {
                 return Pending::ready(Err(error));
             }
             parcels.push(self.parcel(notice));
@@ -190,11 +201,11 @@ impl Store {
 
     /// Keeps a delivery from being tried until it is released.
     pub fn hold(&self, id: DeliveryId, mut hold: Hold) -> Pending<()> {
-        hold.check(&self.engine().limits);
+        hold.check(&self.engine().limits());
         self.write(Purpose::Update, 0, move |transaction| attempt::hold(transaction, id, &hold))
     }
 
-    /// Ends a hold; the delivery is due at `now`.
+    /// Ends a hold; the delivery is due at `now`, and expires as much later as it was held.
     pub fn release(&self, id: DeliveryId, now: Timestamp) -> Pending<()> {
         self.retry_now(id, now)
     }
@@ -211,7 +222,7 @@ impl Store {
     /// many wait, the oldest are dropped, and an event says how many.
     pub fn event(&self, event: Event) {
         let engine = self.engine();
-        engine.inbox.event(&engine.limits, event);
+        engine.inbox.event(&engine.limits(), event);
     }
 
     /// Durable when the events that were logged before are.
@@ -249,8 +260,8 @@ impl Store {
 
     /// Puts a configuration in force, with its audit entry; returns its number.
     pub fn set_configuration(&self, mut new: NewConfiguration, audit: Event) -> Pending<u64> {
-        let limits = &self.engine().limits;
-        if let Err(error) = new.check(limits) {
+        let limits = self.engine().limits();
+        if let Err(error) = new.check(&limits) {
             return Pending::ready(Err(error));
         }
         let keep = limits.configurations as u64;
@@ -266,13 +277,161 @@ impl Store {
     /// Sets or, by `None`, removes a value of at most [`Limits::value_bytes`].
     pub fn set_value(&self, value: Value, bytes: Option<Vec<u8>>) -> Pending<()> {
         if let Err(error) =
-            configuration::check_len(bytes.as_ref().map_or(0, Vec::len), &self.engine().limits)
+            configuration::check_len(bytes.as_ref().map_or(0, Vec::len), &self.engine().limits())
         {
             return Pending::ready(Err(error));
         }
         self.write(Purpose::Update, 0, move |transaction| {
             configuration::set_value(transaction, value, bytes.as_deref())
         })
+    }
+}
+
+/// Records.
+impl Store {
+    pub fn record_of(&self, kind: RecordKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        record::get(self.engine(), kind, key)
+    }
+
+    /// Every record of a kind, by key.
+    pub fn records(&self, kind: RecordKind) -> Scan<(Box<str>, Vec<u8>)> {
+        record::all(self.engine().clone(), kind)
+    }
+
+    /// Puts records or, by `None`, removes them, all or nothing; of equal keys the last one holds.
+    pub fn put_records(&self, kind: RecordKind, records: Vec<(Box<str>, Option<Vec<u8>>)>) -> Pending<()> {
+        let limits = self.engine().limits();
+        let most = kind.most(&limits);
+        let bytes = records.iter().flat_map(|(_, value)| value).map(Vec::len).sum();
+        match record::check(records, &limits) {
+            Ok(records) => self.write(Purpose::Update, bytes, move |transaction| {
+                record::put(transaction, kind, &records, most)
+            }),
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+}
+
+/// Directory copies.
+impl Store {
+    /// Where the copy of a user lookup's directory stands, as the last change said.
+    pub fn directory_state(&self, lookup: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        directory::state(self.engine(), lookup)
+    }
+
+    /// The objects of one generation, by key.
+    pub fn directory_objects(&self, lookup: &str, generation: u32) -> Scan<(Box<[u8]>, Vec<u8>)> {
+        directory::objects(self.engine().clone(), lookup, generation)
+    }
+
+    /// Each user lookup's generations that have an object.
+    pub fn directory_generations(&self) -> Result<Vec<(Box<str>, u32)>, StoreError> {
+        directory::generations(self.engine())
+    }
+
+    /// Changes a copy, all or nothing.
+    pub fn change_directory(&self, change: DirectoryChange) -> Pending<()> {
+        let bytes = change.bytes();
+        match change.check(&self.engine().limits()) {
+            Ok(change) => {
+                self.write(Purpose::Update, bytes, move |transaction| directory::apply(transaction, &change))
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    /// Removes the next [`crate::DROP_STEP`] objects of a generation. Whether any are left: call it again.
+    pub fn directory_drop(&self, lookup: &str, generation: u32) -> Pending<bool> {
+        let lookup = Box::<str>::from(lookup);
+        self.write(Purpose::Update, 0, move |transaction| {
+            directory::drop_generation(transaction, &lookup, generation)
+        })
+    }
+
+    /// Forgets where a copy stands, of a user lookup that is no more.
+    pub fn forget_directory_state(&self, lookup: &str) -> Pending<()> {
+        let lookup = Box::<str>::from(lookup);
+        self.write(Purpose::Update, 0, move |transaction| directory::forget_state(transaction, &lookup))
+    }
+}
+
+/// Streams and their counts.
+impl Store {
+    pub fn stream(&self, name: &str) -> Result<Option<Stream>, StoreError> {
+        stream::get(self.engine(), name)
+    }
+
+    /// Every stream, by name.
+    pub fn streams(&self) -> Scan<Stream> {
+        stream::all(self.engine().clone())
+    }
+
+    /// Makes a stream that had no mail yet. Whether it is new.
+    pub fn prepare_stream(&self, name: &str, now: Timestamp) -> Pending<bool> {
+        if let Err(error) = stream::check_name(name) {
+            return Pending::ready(Err(error));
+        }
+        let name = Box::<str>::from(name);
+        self.write(Purpose::Update, 0, move |transaction| stream::prepare(transaction, &name, now))
+    }
+
+    /// Removes a stream; its counts stay.
+    pub fn remove_stream(&self, name: &str) -> Pending<()> {
+        let name = Box::<str>::from(name);
+        self.write(Purpose::Update, 0, move |transaction| stream::remove(transaction, &name))
+    }
+
+    /// Removes streams without mail for [`stream::STREAM_LIFE`] that are not to `keep`; returns them. When they
+    /// are [`stream::EXPIRE_STEP`], there may be more: call it again. Finding them blocks on the disk.
+    pub fn expire_streams(&self, now: Timestamp, keep: impl Fn(&str) -> bool) -> Pending<Vec<Box<str>>> {
+        match stream::find_expired(self.streams(), now, keep) {
+            Ok(names) => {
+                self.write(Purpose::Update, 0, move |transaction| stream::expire(transaction, &names, now))
+            }
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    /// The billing cycles that have a count, oldest first, at most [`Limits::cycles`].
+    pub fn cycles(&self) -> Result<Vec<u32>, StoreError> {
+        count::cycles(self.engine())
+    }
+
+    /// The counts of a cycle, by stream and domain.
+    pub fn counts(&self, cycle: u32) -> Scan<Count> {
+        count::of_cycle(self.engine().clone(), cycle)
+    }
+}
+
+/// Valid recipients.
+impl Store {
+    /// The entry of an address in a stream's own table.
+    pub fn valid_recipient(&self, stream: &str, address: &str) -> Result<Option<ValidRecipient>, StoreError> {
+        valid_recipient::get(self.engine(), stream, address)
+    }
+
+    /// A stream's own table, by address.
+    pub fn valid_recipients(&self, stream: &str) -> Scan<ValidRecipient> {
+        valid_recipient::of_stream(self.engine().clone(), stream)
+    }
+
+    /// Each stream that has an entry of its own.
+    pub fn valid_recipient_streams(&self) -> Result<Vec<Box<str>>, StoreError> {
+        valid_recipient::streams(self.engine())
+    }
+
+    /// Changes a stream's table with its audit entry, all or nothing.
+    pub fn set_valid_recipients(
+        &self,
+        change: ValidRecipientChange,
+        audit: Event,
+    ) -> Pending<ValidRecipientsChanged> {
+        match change.check(&self.engine().limits()) {
+            Ok(change) => self.write(Purpose::Update, 0, move |transaction| {
+                valid_recipient::set(transaction, &change, &audit)
+            }),
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 }
 

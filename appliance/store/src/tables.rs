@@ -5,7 +5,7 @@ use std::{borrow::Borrow, cell::Cell, ops::RangeBounds, rc::Rc};
 use redb::{Key, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{failure::Failure, log::Event, space::Space};
+use crate::{failure::Failure, log::Event, record::RECORD_KINDS_MAX, space::Space, tally::Tally};
 
 /// Every value is bytes: postcard, or the body itself.
 type Bytes = &'static [u8];
@@ -30,6 +30,21 @@ pub(crate) const AUDIT: TableDefinition<'_, u64, Bytes> = TableDefinition::new("
 pub(crate) const CONFIGURATIONS: TableDefinition<'_, u64, Bytes> = TableDefinition::new("configurations");
 /// Name → a value of the appliance's own.
 pub(crate) const VALUES: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("values");
+/// Kind and key → a record.
+pub(crate) const RECORDS: TableDefinition<'_, (u8, &'static str), Bytes> = TableDefinition::new("records");
+/// User lookup → where its directory's copy stands.
+pub(crate) const DIRECTORIES: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("directories");
+/// User lookup, generation and key → an object of its directory.
+pub(crate) const OBJECTS: TableDefinition<'_, (&'static str, u32, Bytes), Bytes> =
+    TableDefinition::new("objects");
+/// Stream → since when, and its last mail.
+pub(crate) const STREAMS: TableDefinition<'_, &'static str, Bytes> = TableDefinition::new("streams");
+/// Billing cycle, stream and domain → a count.
+pub(crate) const COUNTS: TableDefinition<'_, (u32, &'static str, &'static str), Bytes> =
+    TableDefinition::new("counts");
+/// Stream and address → who let it in.
+pub(crate) const VALID_RECIPIENTS: TableDefinition<'_, (&'static str, &'static str), Bytes> =
+    TableDefinition::new("valid recipients");
 
 /// The row of [`META`] that holds the [`State`].
 pub(crate) const STATE_ROW: &str = "state";
@@ -47,6 +62,31 @@ pub(crate) struct State {
     pub(crate) value_bytes: u64,
     pub(crate) log: RingState,
     pub(crate) audit: RingState,
+    /// Since version 2.
+    pub(crate) tallies: Tallies,
+}
+
+/// The tallies of the tables whose rows are bounded by their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Tallies {
+    /// By the number of the kind.
+    pub(crate) records: [Tally; RECORD_KINDS_MAX],
+    /// User lookups that have a copy.
+    pub(crate) directories: Tally,
+    /// Objects of all copies.
+    pub(crate) objects: Tally,
+    pub(crate) streams: Tally,
+    pub(crate) counts: Tally,
+    pub(crate) valid_recipients: Tally,
+    /// Counts of earlier cycles are being removed.
+    pub(crate) counts_from: u32,
+}
+
+impl Tallies {
+    pub(crate) fn bytes(&self) -> u64 {
+        let others = [self.directories, self.objects, self.streams, self.counts, self.valid_recipients];
+        self.records.iter().chain(&others).map(|tally| tally.bytes).sum()
+    }
 }
 
 /// Where a ring ends and what it takes.
@@ -68,6 +108,12 @@ pub(crate) struct Transaction<'t> {
     pub(crate) audit: Rows<'t, u64>,
     pub(crate) configurations: Rows<'t, u64>,
     pub(crate) values: Rows<'t, &'static str>,
+    pub(crate) records: Rows<'t, (u8, &'static str)>,
+    pub(crate) directories: Rows<'t, &'static str>,
+    pub(crate) objects: Rows<'t, (&'static str, u32, Bytes)>,
+    pub(crate) streams: Rows<'t, &'static str>,
+    pub(crate) counts: Rows<'t, (u32, &'static str, &'static str)>,
+    pub(crate) valid_recipients: Rows<'t, (&'static str, &'static str)>,
     pub(crate) state: State,
     pub(crate) space: Space,
     /// Events of the writes in this group, logged at its end.
@@ -100,6 +146,12 @@ impl<'t> Transaction<'t> {
             audit: Rows::open(write, AUDIT, &written)?,
             configurations: Rows::open(write, CONFIGURATIONS, &written)?,
             values: Rows::open(write, VALUES, &written)?,
+            records: Rows::open(write, RECORDS, &written)?,
+            directories: Rows::open(write, DIRECTORIES, &written)?,
+            objects: Rows::open(write, OBJECTS, &written)?,
+            streams: Rows::open(write, STREAMS, &written)?,
+            counts: Rows::open(write, COUNTS, &written)?,
+            valid_recipients: Rows::open(write, VALID_RECIPIENTS, &written)?,
             state,
             space,
             events: Vec::new(),
@@ -137,6 +189,11 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
         Ok(self.table.get(key)?.map(|value| value.value().to_vec()))
     }
 
+    /// How long the value is that stands there.
+    pub(crate) fn len_of<'k>(&self, key: impl Borrow<K::SelfType<'k>>) -> Result<Option<usize>, Failure> {
+        Ok(self.table.get(key)?.map(|value| value.value().len()))
+    }
+
     /// Returns how long the value was that stood there.
     pub(crate) fn put<'k>(
         &mut self,
@@ -167,6 +224,22 @@ impl<'t, K: Key + 'static> Rows<'t, K> {
             Some(row) => row.map(|_| false).map_err(Failure::from),
             None => Ok(true),
         }
+    }
+
+    /// The keys from `from` on, at most `limit`, up to the first that `take` wants nothing of.
+    pub(crate) fn keys_from<'k, T>(
+        &self,
+        from: impl Borrow<K::SelfType<'k>> + 'k,
+        limit: usize,
+        take: impl Fn(K::SelfType<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut keys = Vec::new();
+        for row in self.table.range(from..)?.take(limit) {
+            let (key, _) = row?;
+            let Some(key) = take(key.value()) else { break };
+            keys.push(key);
+        }
+        Ok(keys)
     }
 
     pub(crate) fn first(&self) -> Result<Option<redb::AccessGuard<'_, K>>, Failure> {

@@ -3,15 +3,21 @@
 
 mod world;
 
-use std::{fs::File, io::Write, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use store::{
-    Disk, FileDisk, Limits, NewConfiguration, PartitionDisk, Resource, Store, StoreError, Value,
+    DirectoryChange, Disk, FileDisk, Limits, NewConfiguration, PartitionDisk, RecordKind, Resource, Store,
+    StoreError, ValidRecipientChange, Value,
     log::{Event, Query},
     message::{Notice, RecipientState},
     testing::{Fault, MemoryDisk, Operation, Random},
 };
-use world::{at, body, delivery, limits, new_message, open, read_body, receive, reply, result};
+use world::{at, body, delivery, limits, mail, new_message, open, read_body, receive, reply, result};
 
 #[test]
 fn a_disk_with_unknown_data_is_refused_and_stays_as_it_is() {
@@ -225,7 +231,10 @@ fn the_nth_error_of_the_disk_is_answered_and_survived() {
     }
 }
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version-1.runs");
+/// The golden file of a version.
+fn golden(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/version-{version}.runs"))
+}
 
 /// What the golden file holds. To make one for a new version: `GOLDEN_WRITE=1 cargo test -p store golden`.
 fn write_golden(path: &Path) {
@@ -233,6 +242,7 @@ fn write_golden(path: &Path) {
     let store = Store::open(disk.clone(), Limits { log_bytes: Some(64 << 10), ..limits() }).unwrap();
     let mut new = new_message(vec![delivery("mx.example.com", &["x", "y"]), delivery("b.example", &["z"])]);
     new.events.push(Event::new(at(0), "smtp.accepted").field("from", "sender@example.net"));
+    new.streams = vec![mail("example:x", 202_611), mail("example:y", 202_611)];
     let enqueued = receive(&store, &vec![b'm'; 70_000], new).unwrap();
     let half = result(enqueued.deliveries[0], vec![(0, RecipientState::Deferred(reply(451)))]);
     store.record(half, vec![], vec![]).wait().unwrap();
@@ -241,6 +251,13 @@ fn write_golden(path: &Path) {
         NewConfiguration { text: "version = 1\n".into(), from_file: true, at: at(0), by: "file".into() };
     store.set_configuration(new, Event::new(at(0), "configuration.set")).wait().unwrap();
     store.set_value(Value::EntropySeed, Some(vec![9; 32])).wait().unwrap();
+    store.put_records(RecordKind::Login, vec![("ann".into(), Some(vec![1, 2]))]).wait().unwrap();
+    let add = vec!["ann@example.com".into()];
+    let new = ValidRecipientChange { stream: "example:ann".into(), add, at: at(3), ..Default::default() };
+    store.set_valid_recipients(new, Event::new(at(3), "valid-recipients.set")).wait().unwrap();
+    let put = vec![(Box::from(*b"id"), b"object".to_vec())];
+    let new = DirectoryChange { lookup: "ad".into(), put, state: Some(vec![7]), ..Default::default() };
+    store.change_directory(new).wait().unwrap();
     store.close();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, runs(&disk.content())).unwrap();
@@ -251,26 +268,58 @@ fn golden_hold() -> store::queue::Hold {
     store::queue::Hold { reason, since: at(1), text: "wait".into() }
 }
 
-#[test]
-fn the_golden_file_of_version_1_still_opens() {
-    if std::env::var_os("GOLDEN_WRITE").is_some() {
-        write_golden(Path::new(GOLDEN));
-    }
-    let content = from_runs(&std::fs::read(GOLDEN).unwrap());
-    let store = open(&Arc::new(MemoryDisk::with_content(content)));
+/// What every version holds.
+fn check_golden(store: &Store) {
     let deliveries: Vec<_> = store.deliveries().map(Result::unwrap).collect();
     assert_eq!(deliveries.len(), 2);
     assert_eq!(deliveries[0].recipients[0].state, RecipientState::Deferred(reply(451)));
     assert_eq!(deliveries[1].hold, Some(golden_hold()));
-    assert_eq!(read_body(&store, deliveries[0].id.message).unwrap(), vec![b'm'; 70_000]);
+    assert_eq!(read_body(store, deliveries[0].id.message).unwrap(), vec![b'm'; 70_000]);
     let expected = new_message(vec![]);
     let message = store.message(deliveries[0].id.message).unwrap();
     assert_eq!((message.envelope, message.source), (expected.envelope, expected.source));
     assert_eq!(store.configuration().unwrap().unwrap().text, "version = 1\n");
     assert_eq!(store.value(Value::EntropySeed).unwrap(), Some(vec![9; 32]));
     assert_eq!(store.events(&Query::default()).unwrap().events[0].1.kind, "smtp.accepted");
-    assert_eq!(store.audits(&Query::default()).unwrap().events.len(), 1);
-    assert!(receive(&store, b"text", new_message(vec![delivery("a", &["x"])])).is_ok());
+    assert!(!store.audits(&Query::default()).unwrap().events.is_empty());
+    assert_eq!(store.usage().messages, 1);
+    assert!(receive(store, b"text", new_message(vec![delivery("a", &["x"])])).is_ok());
+}
+
+#[test]
+fn the_golden_file_of_version_1_still_opens() {
+    let content = from_runs(&std::fs::read(golden(1)).unwrap());
+    let disk = Arc::new(MemoryDisk::with_content(content));
+    let store = open(&disk);
+    check_golden(&store);
+    // What came with version 2 is there, empty.
+    assert_eq!(store.usage().table_bytes, 0);
+    assert!(store.records(RecordKind::Login).next().is_none());
+    store.put_records(RecordKind::Login, vec![("ann".into(), Some(vec![1]))]).wait().unwrap();
+    store.close();
+    let store = open(&disk);
+    assert_eq!(store.record_of(RecordKind::Login, "ann"), Ok(Some(vec![1])));
+    assert_eq!(store.usage().messages, 2);
+}
+
+#[test]
+fn the_golden_file_of_version_2_still_opens() {
+    if std::env::var_os("GOLDEN_WRITE").is_some() {
+        write_golden(&golden(2));
+    }
+    let content = from_runs(&std::fs::read(golden(2)).unwrap());
+    let store = open(&Arc::new(MemoryDisk::with_content(content)));
+    check_golden(&store);
+    assert_eq!(store.record_of(RecordKind::Login, "ann"), Ok(Some(vec![1, 2])));
+    assert!(store.usage().table_bytes > 0);
+    let streams: Vec<_> = store.streams().map(|stream| stream.unwrap().name).collect();
+    assert_eq!(streams, [Box::from("example:x"), "example:y".into()]);
+    assert_eq!(store.directory_state("ad"), Ok(Some(vec![7])));
+    assert_eq!(store.directory_objects("ad", 0).next().unwrap().unwrap().1, b"object");
+    let entry = store.valid_recipient("example:ann", "ann@example.com").unwrap().unwrap();
+    assert_eq!((entry.added_at, &*entry.by), (at(3), ""));
+    let count = store.counts(202_611).next().unwrap().unwrap();
+    assert_eq!((count.messages, &*count.address, count.first_at), (1, "x@example.com", at(0)));
 }
 
 /// Runs of equal bytes as (length, byte), the rest as it is: small in a repository without a compressor.

@@ -129,7 +129,9 @@ fn the_schedule_follows_attempts_holds_and_administrators() {
     assert_eq!(due(at(300)), [a]);
     assert_eq!(store.delivery(b).unwrap().hold, Some(hold));
     assert_eq!(store.next_due().unwrap().unwrap().id, a);
+    let expires = store.delivery(b).unwrap().expires;
     store.release(b, at(2)).wait().unwrap();
+    assert_eq!(store.delivery(b).unwrap().expires, expires.after(std::time::Duration::from_secs(1)));
     store.retry_now(a, at(3)).wait().unwrap();
     assert_eq!(due(at(3)), [b, a]);
     store.purge(a).wait().unwrap();
@@ -257,4 +259,30 @@ fn a_file_is_created_and_opened_again() {
     assert_eq!(store.disk_id(), disk_id);
     assert_eq!(read_body(&store, id).unwrap(), body(1, 500_000));
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn other_limits_are_obeyed_at_once() {
+    let (_, store) = new_store();
+    let two = || new_message(vec![delivery("a", &["x", "y"])]);
+    for (recipients, taken) in [(1, false), (2, true), (3, true)] {
+        store.set_limits(store::Limits { recipients, ..limits() });
+        assert_eq!(receive(&store, b"text", two()).is_ok(), taken, "{recipients} recipients");
+    }
+    for (message_bytes, taken) in [(3, false), (4, true), (5, true)] {
+        store.set_limits(store::Limits { message_bytes, ..limits() });
+        assert_eq!(receive(&store, b"text", two()).is_ok(), taken, "{message_bytes} bytes");
+    }
+    let free = store.usage().free;
+    for (reserve_bytes, accepting) in [(free - 1, true), (free, true), (free + 1, false)] {
+        store.set_limits(store::Limits {
+            reserve_bytes,
+            reserve_percent: 0,
+            reserve_percent_max: 100,
+            ..limits()
+        });
+        let usage = store.usage();
+        assert_eq!((usage.accepting, usage.reserve), (accepting, reserve_bytes));
+    }
+    assert!(matches!(store.begin(at(0)), Err(StoreError::Resource(Resource::Full { .. }))));
 }

@@ -12,13 +12,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use model::{Model, Step, delivered, fingerprint, held};
+use model::{Counted, Model, Step, delivered, fingerprint, held};
 use store::{
     MessageId, NewConfiguration, Pending, Store, StoreError,
     log::Event,
     testing::{Fault, MemoryDisk, Operation, Random},
 };
-use world::{at, body, delivery, limits, new_message, read_body, receive, result};
+use world::{at, body, delivery, limits, mail, new_message, read_body, receive, result};
 
 const DISK: usize = 12 << 20;
 const STEPS: usize = 60;
@@ -126,8 +126,20 @@ impl Work {
             (0..=self.random.below(2)).map(|_| 1 + self.random.below(3) as usize).collect();
         let names = ["x", "y", "z"];
         let deliveries = recipients.iter().map(|&count| delivery("a", &names[..count])).collect();
-        let pending = unit(writer.commit(new_message(deliveries)));
-        Some((Step::Enqueue { id, body: fingerprint(&body), recipients }, pending))
+        let mut new = new_message(deliveries);
+        let counted = self.counted();
+        new.streams = counted.iter().map(|(cycle, stream, _)| mail(stream, *cycle)).collect();
+        let pending = unit(writer.commit(new));
+        Some((Step::Enqueue { id, body: fingerprint(&body), recipients, counted }, pending))
+    }
+
+    /// Up to two of a few streams, in the present cycle or the next.
+    fn counted(&mut self) -> Vec<Counted> {
+        let streams = ["example:ann", "example:bob", "example:default"];
+        let (first, count) = (self.random.below(2) as usize, self.random.below(3) as usize);
+        let cycle = 202_611 + self.random.below(2) as u32;
+        let chosen = streams.iter().skip(first).take(count);
+        chosen.map(|stream| (cycle, stream.to_string(), "example.com".into())).collect()
     }
 
     /// Waits for the answers. Whether all were good.

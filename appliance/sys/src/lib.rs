@@ -8,6 +8,7 @@ pub mod arena;
 pub mod block;
 pub mod channel;
 pub mod clock;
+mod frame_filter;
 pub mod landlock;
 pub mod link;
 pub mod memory;

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
+use crate::frame_filter;
+
 /// Bytes of a block: several frames of 64 kB, which a virtual NIC may hand over uncut.
 const BLOCK: usize = 256 * 1024;
 /// Blocks; together 4 MB.
@@ -46,8 +48,8 @@ pub struct PacketRing {
 unsafe impl Send for PacketRing {}
 
 impl PacketRing {
-    /// Sets the ring up on a bound, non-blocking `AF_PACKET` socket, lets in ARP, IPv4 and IPv6 only, and all
-    /// groups of the link, since neighbour discovery uses many.
+    /// Sets the ring up on a bound, non-blocking `AF_PACKET` socket, lets in only what may be for us (see
+    /// [`frame_filter`]), and all groups of the link, since neighbour discovery uses many.
     pub fn attach(socket: OwnedFd) -> io::Result<PacketRing> {
         let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
         set(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
@@ -68,8 +70,10 @@ impl PacketRing {
         };
         let base: NonNull<u8> = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let ring = PacketRing { socket, base, block: 0, within: None };
-        ring.let_in()?;
-        ring.join_all_groups()?;
+        let interface = ring.interface()?;
+        let [a, b, c, d, e, f, ..] = interface.sll_addr;
+        frame_filter::attach(&ring.socket, [a, b, c, d, e, f])?;
+        ring.join_all_groups(&interface)?;
         Ok(ring)
     }
 
@@ -193,41 +197,25 @@ impl PacketRing {
         (frame, checksum, offset + header.tp_next_offset as usize)
     }
 
-    /// ARP, IPv4, IPv6; the rest never wakes us.
-    fn let_in(&self) -> io::Result<()> {
-        const LOAD_TYPE: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-        const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-        const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-        let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
-        let mut program = [
-            step(LOAD_TYPE, 0, 12),
-            step(IF_EQUAL, 3, libc::ETH_P_IP as u32),
-            step(IF_EQUAL, 2, libc::ETH_P_IPV6 as u32),
-            step(IF_EQUAL, 1, libc::ETH_P_ARP as u32),
-            step(RETURN, 0, 0),
-            step(RETURN, 0, u32::MAX),
-        ];
-        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-        set(&self.socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
+    fn join_all_groups(&self, interface: &libc::sockaddr_ll) -> io::Result<()> {
+        let membership = libc::packet_mreq {
+            mr_ifindex: interface.sll_ifindex,
+            mr_type: libc::PACKET_MR_ALLMULTI as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        set(&self.socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
     }
 
-    fn join_all_groups(&self) -> io::Result<()> {
+    /// The interface that the socket is bound to.
+    fn interface(&self) -> io::Result<libc::sockaddr_ll> {
         // SAFETY: all bytes zero are a valid value of this C struct.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
         // SAFETY: the pointer is to a sockaddr_ll that lives through the call, and `len` is its size.
         let done =
             unsafe { libc::getsockname(self.socket.as_raw_fd(), (&raw mut address).cast(), &raw mut len) };
-        if done < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let membership = libc::packet_mreq {
-            mr_ifindex: address.sll_ifindex,
-            mr_type: libc::PACKET_MR_ALLMULTI as u16,
-            mr_alen: 0,
-            mr_address: [0; 8],
-        };
-        set(&self.socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(address) }
     }
 }
 
@@ -244,7 +232,7 @@ impl Drop for PacketRing {
     }
 }
 
-fn set<T>(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
+pub(crate) fn set<T>(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
     // SAFETY: the pointer is to a value that lives through the call, and the length is its own.
     let done =

@@ -2,6 +2,7 @@
 
 mod seal;
 mod source;
+mod totp;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ pub use seal::SealError;
 pub(crate) use seal::{Opener, Sealing};
 pub(crate) use source::Text;
 pub use source::{ReadFile, SecretSources};
+pub use totp::{TotpSecret, TotpSecretError};
 
 /// A text that is never printed and is wiped when it is dropped. Only [`Secret::expose`] shows it.
 ///

@@ -50,13 +50,7 @@ impl Words for TlsVersion {
 
 impl Tls {
     pub(crate) fn read(mut section: Section<'_>, notes: &mut Notes<'_>) -> Tls {
-        let certificate = section.text("certificate", notes).and_then(|found| certificates(found, notes));
-        let key = section.text("key", notes).and_then(|found| private_key(found, notes));
-        for (present, absent) in [("certificate", "key"), ("key", "certificate")] {
-            if section.has(present) && !section.has(absent) {
-                section.missing(absent, &format!("it beside `{present}`"), notes);
-            }
-        }
+        let identity = Identity::read(&mut section, notes);
         let min_version = TlsVersion::read(&mut section, "min-version", notes);
         let roots = section.texts("roots", notes);
         if let Some(extra) = roots.get(ROOTS_MAX) {
@@ -65,12 +59,25 @@ impl Tls {
         }
         let roots = roots.into_iter().filter_map(|found| certificates(found, notes)).collect();
         section.finish(notes);
-        let identity = certificate.zip(key).map(|(certificate, key)| Identity { certificate, key });
         Tls { identity, min_version, roots }
     }
 }
 
-fn certificates(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Pem> {
+impl Identity {
+    /// Reads the keys `certificate` and `key`; one without the other is a mistake.
+    pub(crate) fn read(section: &mut Section<'_>, notes: &mut Notes<'_>) -> Option<Identity> {
+        let certificate = section.text("certificate", notes).and_then(|found| certificates(found, notes));
+        let key = section.text("key", notes).and_then(|found| private_key(found, notes));
+        for (present, absent) in [("certificate", "key"), ("key", "certificate")] {
+            if section.has(present) && !section.has(absent) {
+                section.missing(absent, &format!("it beside `{present}`"), notes);
+            }
+        }
+        certificate.zip(key).map(|(certificate, key)| Identity { certificate, key })
+    }
+}
+
+pub(crate) fn certificates(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Pem> {
     let result = match &found.value {
         Text::Unopened => Ok(Pem::unopened()),
         Text::Given(text) => Pem::certificates(text.expose()),
@@ -78,7 +85,7 @@ fn certificates(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Pem> {
     result.map_err(|why| note(&found, why, "certificates in PEM", notes)).ok()
 }
 
-fn private_key(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Secret> {
+pub(crate) fn private_key(found: Found<Text>, notes: &mut Notes<'_>) -> Option<Secret> {
     let result = match &found.value {
         Text::Unopened => Ok(Secret::new("")),
         Text::Given(text) => pem::check_key(text.expose()).map(|()| text.clone()),

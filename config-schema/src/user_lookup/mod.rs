@@ -1,8 +1,18 @@
 //! `[[user-lookup]]`: named connectors to directories and login services, a file for each method.
 
+pub mod entra_id;
+mod guid;
+pub mod ldap;
+pub mod mailbox;
+pub mod microsoft;
+pub mod oidc;
+
 use std::{collections::HashMap, fmt, str::FromStr};
 
 use toml_edit::{Table, value};
+
+use mailbox::{Mailbox, Protocol};
+use oidc::Oidc;
 
 use crate::{
     domain::Around,
@@ -11,6 +21,9 @@ use crate::{
     realm::{BASE, RealmName},
     secret::Sealing,
 };
+
+pub use entra_id::EntraId;
+pub use guid::{Guid, GuidError};
 
 /// User lookups in all.
 pub const USER_LOOKUPS_MAX: usize = 256;
@@ -79,40 +92,63 @@ pub struct UserLookup {
 pub enum Method {
     /// The users of this configuration.
     Local,
+    /// A directory that is asked by LDAP.
+    Ldap(Box<ldap::Ldap>),
+    /// A tenant of Microsoft 365.
+    EntraId(EntraId),
+    /// A mail server, which takes a password or does not.
+    Mailbox(Mailbox),
+    /// Entra ID, by OpenID Connect.
+    Oidc(Oidc),
 }
 
 impl Method {
     /// The words of `method`, in the order of the variants.
-    const WORDS: [&'static str; 1] = ["local"];
+    const WORDS: [&'static str; 6] = ["local", "ldap", "entra-id", "imap", "pop3", "oidc"];
 
-    fn word(&self) -> &'static str {
+    /// The word of `method`.
+    pub fn word(&self) -> &'static str {
         match self {
             Method::Local => "local",
+            Method::Ldap(_) => "ldap",
+            Method::EntraId(_) => "entra-id",
+            Method::Mailbox(mailbox) => match mailbox.protocol {
+                Protocol::Imap => "imap",
+                Protocol::Pop3 => "pop3",
+            },
+            Method::Oidc(_) => "oidc",
         }
     }
 
     /// What a domain mapping needs: can it turn an address into a stream?
     pub fn can_stream(&self) -> bool {
         match self {
-            Method::Local => false,
+            Method::Local | Method::Mailbox(_) | Method::Oidc(_) => false,
+            Method::Ldap(_) | Method::EntraId(_) => true,
         }
     }
 
     /// What an authentication mapping needs: can it check a login?
     pub fn can_authenticate(&self) -> bool {
         match self {
-            Method::Local => true,
+            Method::Local | Method::Ldap(_) | Method::Mailbox(_) | Method::Oidc(_) => true,
+            Method::EntraId(_) => false,
         }
     }
 
     fn read(
         word: &str,
         section: &mut Section<'_>,
-        _around: &Around<'_>,
+        around: &Around<'_>,
         notes: &mut Notes<'_>,
     ) -> Option<Method> {
         match word {
             "local" => Some(Method::Local),
+            "ldap" => ldap::Ldap::read(section, around, notes).map(|ldap| Method::Ldap(Box::new(ldap))),
+            "entra-id" => EntraId::read(section, notes).map(Method::EntraId),
+            "imap" => Mailbox::read(Protocol::Imap, section, around, notes).map(Method::Mailbox),
+            "pop3" => Mailbox::read(Protocol::Pop3, section, around, notes).map(Method::Mailbox),
+            "oidc" => Oidc::read(section, notes).map(Method::Oidc),
             _ => {
                 let place = section.place_of("method", "name");
                 let expected = Method::WORDS.map(|word| format!("\"{word}\"")).join(" or ");
@@ -122,9 +158,13 @@ impl Method {
         }
     }
 
-    fn write(&self, _table: &mut Table, _sealing: &mut Sealing) {
+    fn write(&self, table: &mut Table, sealing: &mut Sealing) {
         match self {
             Method::Local => {}
+            Method::Ldap(ldap) => ldap.write(table, sealing),
+            Method::EntraId(entra) => entra.write(table, sealing),
+            Method::Mailbox(mailbox) => mailbox.write(table),
+            Method::Oidc(oidc) => oidc.write(table, sealing),
         }
     }
 }

@@ -1,11 +1,17 @@
 //! A next hop that answers as Exchange Online does: a developers' tool for the demonstration and the tests.
 //!
-//! [`session`] is the dialogue, without sockets or clock; this file gives it threads, sockets and TLS.
-//! What it receives comes out of [`Exchange::received`]; nothing is stored or sent on.
+//! [`session`] is the dialogue, without sockets or clock; this file gives it threads, sockets and TLS. How it behaves
+//! beyond taking mail is an [`Organisation`]'s [`Script`], which may change while it runs.
+//! What it receives comes out of [`Exchange::received`]; what it sends out goes to the host that was named for it.
 
+mod organisation;
+mod outbound;
+mod received;
+mod refusal;
 pub mod session;
 mod tls;
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,11 +20,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::{Doing, Error, Result};
+pub use organisation::{Break, Connector, Organisation, Recipients, Script, Tenant};
+pub use outbound::Outgoing;
+pub use received::Received;
+pub use refusal::Refusal;
 use session::{Action, Session};
-pub use session::{Received, Recipients, Tenant};
 
 /// How many connections are served at a time; one more gets 421 4.3.2.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -30,6 +40,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub struct Exchange {
     address: SocketAddr,
+    certificate: CertificateDer<'static>,
+    organisation: Arc<Organisation>,
     received: Mutex<Receiver<Received>>,
     stopping: Arc<AtomicBool>,
 }
@@ -40,19 +52,43 @@ impl Exchange {
     /// # Errors
     /// When the address is taken, or no certificate can be made.
     pub fn listen(address: SocketAddr, tenant: Tenant) -> Result<Self> {
-        let tls = tls::config().map_err(|error| Error::Certificate(error.to_string()))?;
+        Self::listen_as(address, Organisation::new(tenant, Script::default()), None)
+    }
+
+    /// The same for any organisation; its own mail goes to the host at `outbound`, or nowhere.
+    ///
+    /// # Errors
+    /// When the address is taken, or no certificate can be made.
+    pub fn listen_as(
+        address: SocketAddr,
+        organisation: Organisation,
+        outbound: Option<SocketAddr>,
+    ) -> Result<Self> {
+        let organisation = Arc::new(organisation);
+        let (tls, certificate) = tls::config().map_err(|error| Error::Certificate(error.to_string()))?;
         let listener = TcpListener::bind(address).doing(|| format!("the next hop: listen on {address}"))?;
         let address = listener.local_addr().doing(|| "the next hop: read the address")?;
         let (sender, received) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
-        let accepting = Accepting { tenant: Arc::new(tenant), tls, sender, stopping: Arc::clone(&stopping) };
+        let server = Server { organisation: Arc::clone(&organisation), tls, sender, outbound };
+        let accepting = Accepting { server, stopping: Arc::clone(&stopping) };
         thread::spawn(move || accepting.run(&listener));
-        Ok(Exchange { address, received: Mutex::new(received), stopping })
+        Ok(Exchange { address, certificate, organisation, received: Mutex::new(received), stopping })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it shows in the handshake.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// Who is behind it, to change how it behaves.
+    pub fn organisation(&self) -> &Organisation {
+        &self.organisation
     }
 
     /// The next message that was answered with 250; `None` when none came within `wait`.
@@ -71,10 +107,17 @@ impl Drop for Exchange {
     }
 }
 
-struct Accepting {
-    tenant: Arc<Tenant>,
+/// What every connection needs.
+#[derive(Clone)]
+struct Server {
+    organisation: Arc<Organisation>,
     tls: Arc<ServerConfig>,
     sender: Sender<Received>,
+    outbound: Option<SocketAddr>,
+}
+
+struct Accepting {
+    server: Server,
     stopping: Arc<AtomicBool>,
 }
 
@@ -92,11 +135,10 @@ impl Accepting {
                 let _ = stream.write_all(session::TOO_MANY_CONNECTIONS.as_bytes());
                 continue;
             }
-            let (open, tenant) = (Arc::clone(&open), Arc::clone(&self.tenant));
-            let (tls, sender) = (Arc::clone(&self.tls), self.sender.clone());
+            let (open, server) = (Arc::clone(&open), self.server.clone());
             thread::spawn(move || {
                 // What ends a connection is the client's affair, and shows in what it logs.
-                let _ = serve(stream, tenant, &tls, &sender);
+                let _ = server.serve(stream);
                 open.fetch_sub(1, Ordering::AcqRel);
             });
         }
@@ -114,9 +156,22 @@ impl Wire {
         match self {
             Wire::Plain(stream) => {
                 let connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
-                Ok(Wire::Tls(Box::new(StreamOwned::new(connection, stream))))
+                let mut stream = StreamOwned::new(connection, stream);
+                stream.conn.complete_io(&mut stream.sock)?;
+                Ok(Wire::Tls(Box::new(stream)))
             }
             tls @ Wire::Tls(_) => Ok(tls),
+        }
+    }
+
+    /// The names in the certificate that the client showed.
+    fn client_names(&self) -> Vec<String> {
+        match self {
+            Wire::Plain(_) => Vec::new(),
+            Wire::Tls(stream) => {
+                let shown = stream.conn.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
+                shown.map(tls::names).unwrap_or_default()
+            }
         }
     }
 
@@ -135,33 +190,48 @@ impl Wire {
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    tenant: Arc<Tenant>,
-    tls: &Arc<ServerConfig>,
-    sender: &Sender<Received>,
-) -> io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    stream.set_write_timeout(Some(SILENCE_MAX))?;
-    stream.set_nodelay(true)?;
-    let peer = stream.peer_addr()?;
-    let mut wire = Wire::Plain(stream);
-    let (mut session, greeting) = Session::new(tenant, peer, SystemTime::now());
-    wire.write(&greeting)?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = wire.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(());
-        }
-        for action in session.receive(&buffer[..count], SystemTime::now()) {
-            match action {
-                Action::Write(bytes) => wire.write(&bytes)?,
-                Action::StartTls => wire = wire.start_tls(tls)?,
-                // Nobody waits for messages any more: the client's 250 stays true, as nothing is promised here.
-                Action::Deliver(received) => drop(sender.send(*received)),
-                Action::Close => return Ok(()),
+impl Server {
+    fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(SILENCE_MAX))?;
+        stream.set_write_timeout(Some(SILENCE_MAX))?;
+        stream.set_nodelay(true)?;
+        let peer = stream.peer_addr()?;
+        let mut wire = Wire::Plain(stream);
+        let (mut session, greeting) = Session::new(Arc::clone(&self.organisation), peer, SystemTime::now());
+        wire.write(&greeting)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = wire.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            let mut actions: VecDeque<Action> = session.receive(&buffer[..count], SystemTime::now()).into();
+            while let Some(action) = actions.pop_front() {
+                match action {
+                    Action::Write(bytes) => wire.write(&bytes)?,
+                    Action::StartTls => {
+                        wire = wire.start_tls(&self.tls)?;
+                        actions.extend(session.tls_done(wire.client_names(), SystemTime::now()));
+                    }
+                    // Nobody waits for messages any more: the client's 250 stays true, as nothing is promised here.
+                    Action::Deliver(received) => drop(self.sender.send(*received)),
+                    Action::SendOut(outgoing) => self.send_out(outgoing),
+                    Action::Close => return Ok(()),
+                }
             }
         }
     }
+
+    /// In a thread of its own: the host that it goes to may be the one that waits for our reply.
+    fn send_out(&self, outgoing: Box<Outgoing>) {
+        let Some(to) = self.outbound else { return };
+        thread::spawn(move || {
+            if let Err(error) = outgoing.send(to) {
+                eprintln!("the next hop: mail for {} was not taken: {error}", outgoing.recipient);
+            }
+        });
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,14 @@
 //!
 //! Texts and order are those that Exchange Online was seen to use; RFC 5321 where nothing was seen.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use super::organisation::{Break, Client, Organisation, State, domain};
+use super::outbound::Outgoing;
+use super::received::Received;
+use super::refusal::Refusal;
 
 /// The name in greeting and replies.
 pub const HOST: &str = "DB1PEPF0003922F.mail.protection.outlook.com";
@@ -13,53 +17,6 @@ pub const HOST: &str = "DB1PEPF0003922F.mail.protection.outlook.com";
 /// What one connection too many is told before it is closed.
 pub const TOO_MANY_CONNECTIONS: &str = "421 4.3.2 The maximum number of concurrent connections per resource \
                                         forest has exceeded a limit, closing transmission channel\r\n";
-
-/// The mail system behind the next hop: its domains and who is in them.
-#[derive(Debug, Clone)]
-pub struct Tenant {
-    /// Accepted domains, in lower case.
-    pub domains: Vec<String>,
-    /// Who is known in them.
-    pub recipients: Recipients,
-}
-
-/// Whom an accepted domain knows.
-#[derive(Debug, Clone)]
-pub enum Recipients {
-    /// Everybody: the domain is an *internal relay*.
-    Everybody,
-    /// These addresses, in lower case: the domain is *authoritative*.
-    Listed(BTreeSet<String>),
-}
-
-/// A message that was answered with 250.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    /// Who brought it.
-    pub peer: SocketAddr,
-    /// Whether it came over TLS.
-    pub tls: bool,
-    /// The name in EHLO or HELO.
-    pub helo: String,
-    /// MAIL FROM without the angle brackets; empty for the null sender.
-    pub sender: String,
-    /// RCPT TO without the angle brackets, in order.
-    pub recipients: Vec<String>,
-    /// Header and body as sent, without dot-stuffing.
-    pub message: Vec<u8>,
-}
-
-impl Received {
-    /// The value of the first header field of this name, unfolded.
-    pub fn header(&self, name: &str) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.message);
-        let head = text.split("\r\n\r\n").next()?.replace("\r\n ", " ").replace("\r\n\t", " ");
-        head.split("\r\n").find_map(|line| {
-            let (field, value) = line.split_once(':')?;
-            field.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        })
-    }
-}
 
 /// What the connection is to do, in this order.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +27,8 @@ pub enum Action {
     StartTls,
     /// A message is complete.
     Deliver(Box<Received>),
+    /// A message is to be sent by the recipient's MX.
+    SendOut(Box<Outgoing>),
     /// Close the connection.
     Close,
 }
@@ -77,14 +36,14 @@ pub enum Action {
 /// One connection's dialogue.
 #[derive(Debug)]
 pub struct Session {
-    tenant: Arc<Tenant>,
+    organisation: Arc<Organisation>,
     peer: SocketAddr,
     tls: bool,
+    certificate_names: Vec<String>,
     helo: Option<String>,
     envelope: Option<Envelope>,
     input: Vec<u8>,
     reading: Reading,
-    count: u64,
 }
 
 #[derive(Debug, Default)]
@@ -109,20 +68,30 @@ enum Reading {
 
 impl Session {
     /// A new connection, and the greeting to send.
-    pub fn new(tenant: Arc<Tenant>, peer: SocketAddr, now: SystemTime) -> (Self, Vec<u8>) {
+    pub fn new(organisation: Arc<Organisation>, peer: SocketAddr, now: SystemTime) -> (Self, Vec<u8>) {
         let session = Session {
-            tenant,
+            organisation,
             peer,
             tls: false,
+            certificate_names: Vec::new(),
             helo: None,
             envelope: None,
             input: Vec::new(),
             reading: Reading::Commands,
-            count: 0,
         };
         let greeting =
             format!("220 {HOST} Microsoft ESMTP MAIL Service ready at {} [08DD000000000001]\r\n", date(now));
         (session, greeting.into_bytes())
+    }
+
+    /// TLS is on, and the client showed a certificate for these names, or none.
+    pub fn tls_done(&mut self, names: Vec<String>, now: SystemTime) -> Vec<Action> {
+        self.certificate_names = names;
+        if self.breaks(now) == Some(Break::AfterTls) {
+            self.reading = Reading::Closed;
+            return vec![Action::Close];
+        }
+        Vec::new()
     }
 
     /// Takes what came from the client.
@@ -159,13 +128,13 @@ impl Session {
     fn command(&mut self, line: &str, now: SystemTime, out: &mut Vec<Action>) {
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         match verb.to_ascii_uppercase().as_str() {
-            "EHLO" => self.ehlo(argument, out),
+            "EHLO" => self.ehlo(argument, now, out),
             "HELO" => {
                 self.helo = Some(argument.to_owned());
                 reply(out, &format!("250 {HOST} Hello [{}]", self.peer.ip()));
             }
-            "STARTTLS" if !self.tls => self.start_tls(out),
-            "MAIL" => self.mail(argument, out),
+            "STARTTLS" if !self.tls && !self.organisation.at(now).script.without_tls => self.start_tls(out),
+            "MAIL" => self.mail(argument, now, out),
             "RCPT" => self.rcpt(argument, now, out),
             "DATA" => self.data(out),
             "BDAT" => self.bdat(argument, out),
@@ -179,12 +148,12 @@ impl Session {
         }
     }
 
-    fn ehlo(&mut self, name: &str, out: &mut Vec<Action>) {
+    fn ehlo(&mut self, name: &str, now: SystemTime, out: &mut Vec<Action>) {
         self.helo = Some(name.to_owned());
         self.envelope = None;
         let mut lines = vec![format!("{HOST} Hello [{}]", self.peer.ip()), format!("SIZE {MESSAGE_MAX}")];
         lines.extend(["PIPELINING", "DSN", "ENHANCEDSTATUSCODES"].map(String::from));
-        if !self.tls {
+        if !self.tls && !self.organisation.at(now).script.without_tls {
             lines.push("STARTTLS".into());
         }
         lines.extend(["8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8"].map(String::from));
@@ -209,7 +178,7 @@ impl Session {
         self.envelope = None;
     }
 
-    fn mail(&mut self, argument: &str, out: &mut Vec<Action>) {
+    fn mail(&mut self, argument: &str, now: SystemTime, out: &mut Vec<Action>) {
         if self.helo.is_none() {
             return reply(out, "503 5.5.1 Send hello first");
         }
@@ -219,33 +188,50 @@ impl Session {
         let Some(sender) = path(argument, "FROM:") else {
             return reply(out, "501 5.5.4 Invalid arguments");
         };
+        let refusal = self.organisation.at(now).refuses_sender();
+        if let Some(refusal) = refusal {
+            return self.refuse(refusal, now, out);
+        }
         self.envelope = Some(Envelope { sender: sender.to_owned(), ..Envelope::default() });
         reply(out, "250 2.1.0 Sender OK");
     }
 
     fn rcpt(&mut self, argument: &str, now: SystemTime, out: &mut Vec<Action>) {
-        let tenant = Arc::clone(&self.tenant);
-        let Some(envelope) = &mut self.envelope else {
+        let Some(envelope) = &self.envelope else {
             return reply(out, "503 5.5.2 Need mail command");
         };
         let Some(recipient) = path(argument, "TO:").filter(|path| !path.is_empty()) else {
             return reply(out, "501 5.5.4 Invalid arguments");
         };
         let address = recipient.to_ascii_lowercase();
-        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-        if !tenant.domains.iter().any(|ours| ours == domain) {
-            return reply(out, &format!("550 5.7.64 TenantAttribution; Relay Access Denied{}", stamp(now)));
+        let client = Client { address: self.peer.ip(), names: &self.certificate_names };
+        let state = self.organisation.at(now);
+        let refusal = state.refuses_recipient(client, &envelope.sender, &address);
+        drop(state);
+        let same = |other: &&String| domain(&other.to_ascii_lowercase()) == domain(&address);
+        let full = envelope.recipients.iter().filter(same).count() >= RECIPIENTS_MAX;
+        if let Some(refusal) = refusal.or(full.then_some(Refusal::TooManyRecipients)) {
+            return self.refuse(refusal, now, out);
         }
-        if !tenant.recipients.know(&address) {
-            let text = "550 5.4.1 Recipient address rejected: Access denied. For more information see \
-                        https://aka.ms/EXOSmtpErrors";
-            return reply(out, &format!("{text}{}", stamp(now)));
+        if let Some(envelope) = &mut self.envelope {
+            envelope.recipients.push(recipient.to_owned());
         }
-        if envelope.recipients.len() >= RECIPIENTS_MAX {
-            return reply(out, "452 4.5.3 Too many recipients");
-        }
-        envelope.recipients.push(recipient.to_owned());
         reply(out, "250 2.1.5 Recipient OK");
+    }
+
+    fn refuse(&self, refusal: Refusal, now: SystemTime, out: &mut Vec<Action>) {
+        reply(out, &refusal.reply(self.peer.ip(), &stamp(now)));
+    }
+
+    fn breaks(&self, now: SystemTime) -> Option<Break> {
+        self.organisation.at(now).script.breaks
+    }
+
+    /// Ends the connection without a word.
+    fn hang_up(&mut self, out: &mut Vec<Action>) {
+        out.push(Action::Close);
+        self.reading = Reading::Closed;
+        self.input.clear();
     }
 
     fn data(&mut self, out: &mut Vec<Action>) {
@@ -260,6 +246,9 @@ impl Session {
         if line == b".\r\n" {
             self.reading = Reading::Commands;
             return self.complete(now, out);
+        }
+        if self.breaks(now) == Some(Break::MidData) {
+            return self.hang_up(out);
         }
         // RFC 5321 §4.5.2.
         self.append(line.strip_prefix(b".").unwrap_or(line));
@@ -289,6 +278,10 @@ impl Session {
         let count = left.min(self.input.len());
         let bytes: Vec<u8> = self.input.drain(..count).collect();
         self.append(&bytes);
+        if count > 0 && self.breaks(now) == Some(Break::MidData) {
+            self.hang_up(out);
+            return false;
+        }
         if count < left {
             self.reading = Reading::Chunk { size, left: left - count, last };
             return false;
@@ -317,19 +310,29 @@ impl Session {
         if envelope.message.len() > MESSAGE_MAX {
             return reply(out, "552 5.3.4 Message size exceeds fixed maximum message size");
         }
-        self.count += 1;
+        if self.breaks(now) == Some(Break::BeforeFinalReply) {
+            return self.hang_up(out);
+        }
         let received = Received {
             peer: self.peer,
             tls: self.tls,
+            certificate_names: self.certificate_names.clone(),
             helo: self.helo.clone().unwrap_or_default(),
             sender: envelope.sender,
             recipients: envelope.recipients,
             message: envelope.message,
         };
+        if received.hops() >= HOPS_MAX {
+            return self.refuse(Refusal::Loop, now, out);
+        }
+        let mut state = self.organisation.at(now);
+        state.taken += 1;
+        let count = state.taken;
+        out.extend(onward(&state, &received, now).map(|outgoing| Action::SendOut(Box::new(outgoing))));
+        drop(state);
         let id = received.header("Message-ID").unwrap_or_else(|| format!("<{}@{HOST}>", seconds(now)));
         let text = format!(
-            "250 2.6.0 {id} [InternalId={}, Hostname={HOST}] {} bytes in 0.100, 100.0 KB/sec Queued mail for delivery",
-            self.count,
+            "250 2.6.0 {id} [InternalId={count}, Hostname={HOST}] {} bytes in 0.100, 100.0 KB/sec Queued mail for delivery",
             received.message.len(),
         );
         // Before the reply: whoever has read the 250 finds the message delivered.
@@ -345,13 +348,22 @@ impl Session {
     }
 }
 
-impl Recipients {
-    fn know(&self, address: &str) -> bool {
-        match self {
-            Recipients::Everybody => true,
-            Recipients::Listed(addresses) => addresses.contains(address),
+/// What the mail system sends out because of a message: mail for those who are elsewhere, reports about others.
+fn onward<'a>(
+    state: &'a State,
+    received: &'a Received,
+    now: SystemTime,
+) -> impl Iterator<Item = Outgoing> + 'a {
+    received.recipients.iter().filter_map(move |recipient| {
+        let address = recipient.to_ascii_lowercase();
+        if state.is_elsewhere(&address) {
+            Some(Outgoing::passed_on(received, recipient, now))
+        } else if state.script.reported_later.contains(&address) {
+            Outgoing::report(received, recipient, now)
+        } else {
+            None
         }
-    }
+    })
 }
 
 fn reply(out: &mut Vec<Action>, text: &str) {
@@ -372,7 +384,7 @@ fn stamp(now: SystemTime) -> String {
     format!(" [DB1PEPF0003922F.eurprd02.prod.outlook.com {time} 08DD000000000001]")
 }
 
-fn date(now: SystemTime) -> String {
+pub(super) fn date(now: SystemTime) -> String {
     let time = jiff::Timestamp::try_from(now).unwrap_or_default();
     time.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
@@ -387,6 +399,8 @@ const MESSAGE_MAX: usize = 157_286_400;
 const COMMAND_LINE_MAX: usize = 2048;
 /// Exchange Online takes so many of one domain in a message.
 const RECIPIENTS_MAX: usize = 200;
+/// A message with so many `Received` fields goes round.
+const HOPS_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests;

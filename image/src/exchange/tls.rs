@@ -7,9 +7,11 @@ use rustls::crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use x509_parser::extensions::GeneralName;
 
-/// A configuration with a certificate made for this run.
-pub(super) fn config() -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + Send + Sync>> {
+/// A configuration with a certificate made for this run, and that certificate.
+pub(super) fn config()
+-> Result<(Arc<ServerConfig>, CertificateDer<'static>), Box<dyn std::error::Error + Send + Sync>> {
     let provider = crypto::aws_lc_rs::default_provider();
     let made = rcgen::generate_simple_self_signed([super::session::HOST.to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
@@ -18,7 +20,26 @@ pub(super) fn config() -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + 
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(any)
         .with_single_cert(vec![made.cert.der().clone()], key)?;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), made.cert.into()))
+}
+
+/// The names that a certificate is for: its DNS names, or else its subject's common name.
+pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return Vec::new() };
+    let alternative = parsed.subject_alternative_name().ok().flatten();
+    let dns: Vec<String> = alternative
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect();
+    if !dns.is_empty() {
+        return dns;
+    }
+    let common = parsed.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    common.map(str::to_ascii_lowercase).collect()
 }
 
 /// Takes every certificate whose key the client has. Which connector it matches is not this check's affair.

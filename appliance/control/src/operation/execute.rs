@@ -1,5 +1,7 @@
 //! Carries an operation out.
 
+use std::net::IpAddr;
+
 use store::{
     DeliveryId, MessageId, SessionId, StoreError,
     log::{Event, Query},
@@ -7,8 +9,8 @@ use store::{
 };
 
 use super::{
-    Appliance, DELIVERIES_MAX, DeliveryView, EventView, LogQuery, Operation, Outcome, Power, QueueFilter,
-    Refusal, Selection, view,
+    Appliance, CSV_MAX, DELIVERIES_MAX, DeliveryView, EventView, ImportMode, LogQuery, Operation, Outcome,
+    Power, QueueFilter, Refusal, Selection, view,
 };
 use crate::permission::Role;
 
@@ -48,6 +50,7 @@ pub async fn execute<A: Appliance>(
         Operation::QueueRetry(selection) => retry(appliance, &selection).await,
         Operation::QueueRelease(selection) => retry(appliance, &selection).await,
         Operation::QueueHold { selection, text } => hold(appliance, &selection, &text).await,
+        Operation::QueueBounce(selection) => bounce(appliance, &selection).await,
         Operation::QueuePurge(selection) => purge(appliance, &selection).await,
         Operation::ConfigExport { passphrase } => {
             appliance.export(passphrase.as_deref()).map(Outcome::Configuration)
@@ -58,7 +61,87 @@ pub async fn execute<A: Appliance>(
         }
         Operation::Reboot => appliance.power(Power::Reboot).map(|()| Outcome::Done),
         Operation::PowerOff => appliance.power(Power::Off).map(|()| Outcome::Done),
+        operation => on_directory(appliance, operation).await,
     }
+}
+
+/// The operations on recipients, streams, domains, user lookups and logins.
+async fn on_directory<A: Appliance>(appliance: &A, operation: Operation) -> Result<Outcome, Refusal> {
+    match operation {
+        Operation::Map { address, client } => {
+            let client = client.as_deref().map(client_address).transpose()?;
+            appliance.map(&address, client).await.map(|mapping| Outcome::Mapping(Box::new(mapping)))
+        }
+        Operation::DomainList => appliance.domains(None).map(Outcome::Domains),
+        Operation::DomainShow { domain } => appliance.domains(Some(&domain)).map(Outcome::Domains),
+        Operation::DomainCheck { domain } => {
+            appliance.check_domains(domain.as_deref()).await.map(Outcome::Domains)
+        }
+        Operation::DomainRemoveVerificationServer { domain } => {
+            done(appliance.remove_verification_server(&domain).await)
+        }
+        Operation::VerificationForget { about } => {
+            appliance.forget(about.as_deref()).await.map(|addresses| Outcome::Forgotten { addresses })
+        }
+        Operation::Settings { stream, id } => {
+            appliance.settings(&stream, id.as_deref()).map(Outcome::Settings)
+        }
+        Operation::StreamList { realm } => appliance.streams(realm.as_deref()).map(Outcome::Streams),
+        Operation::StreamPrepare { stream } => done(appliance.prepare_stream(&stream).await),
+        Operation::StreamRemove { stream } => done(appliance.remove_stream(&stream).await),
+        Operation::Provisioning { cycle } => {
+            appliance.provisioning(cycle.as_deref()).map(|view| Outcome::Provisioning(Box::new(view)))
+        }
+        Operation::LookupList => Ok(Outcome::Lookups(appliance.lookups())),
+        Operation::LookupSync { lookup } => {
+            appliance.sync_lookup(&lookup).await.map(|view| Outcome::Lookups(vec![view]))
+        }
+        Operation::LookupConfirm { lookup } => {
+            appliance.confirm_lookup(&lookup).await.map(|view| Outcome::Lookups(vec![view]))
+        }
+        Operation::LoginCheck(login) => {
+            appliance.login(&login).await.map(|view| Outcome::Login(Box::new(view)))
+        }
+        Operation::LoginEnrol { user } => appliance.enrol(&user).await.map(Outcome::Enrolment),
+        Operation::LoginConfirm { user, code } => {
+            appliance.confirm_enrolment(&user, &code).await.map(Outcome::Enrolment)
+        }
+        Operation::LoginReset { user } => done(appliance.reset_second_factor(&user).await),
+        operation => on_valid_recipients(appliance, operation).await,
+    }
+}
+
+async fn on_valid_recipients<A: Appliance>(appliance: &A, operation: Operation) -> Result<Outcome, Refusal> {
+    match operation {
+        Operation::ValidRecipientList { stream } => {
+            appliance.valid_recipients(stream.as_deref()).map(Outcome::ValidRecipients)
+        }
+        Operation::ValidRecipientExport { stream } => {
+            appliance.export_valid_recipients(stream.as_deref()).map(Outcome::Csv)
+        }
+        Operation::ValidRecipientAdd { stream, address } => {
+            done(appliance.change_valid_recipient(&stream, &address, true).await)
+        }
+        Operation::ValidRecipientRemove { stream, address } => {
+            done(appliance.change_valid_recipient(&stream, &address, false).await)
+        }
+        Operation::ValidRecipientImport { csv, .. } if csv.len() > CSV_MAX => {
+            Err(Refusal::Malformed(format!("{} bytes of CSV, expected at most {CSV_MAX}", csv.len())))
+        }
+        Operation::ValidRecipientImport { stream, csv, mode, skip_bad } => {
+            appliance.import_valid_recipients(&stream, &csv, mode, skip_bad).await.map(Outcome::Import)
+        }
+        _ => Err(Refusal::Unavailable("this operation is not known here".to_owned())),
+    }
+}
+
+fn done(result: Result<(), Refusal>) -> Result<Outcome, Refusal> {
+    result.map(|()| Outcome::Done)
+}
+
+fn client_address(text: &str) -> Result<IpAddr, Refusal> {
+    text.parse()
+        .map_err(|_| Refusal::Malformed(format!("`{text}`: not an address, expected such as 192.0.2.7")))
 }
 
 /// One entry of the audit log: what was asked, without the texts and secrets in it.
@@ -67,6 +150,7 @@ async fn audit<A: Appliance>(appliance: &A, operation: &Operation) -> Result<(),
         Operation::QueueRetry(selection) => ("queue.retry", describe(selection)),
         Operation::QueueHold { selection, .. } => ("queue.hold", describe(selection)),
         Operation::QueueRelease(selection) => ("queue.release", describe(selection)),
+        Operation::QueueBounce(selection) => ("queue.bounce", describe(selection)),
         Operation::QueuePurge(selection) => ("queue.purge", describe(selection)),
         Operation::ConfigExport { passphrase } => (
             "config.export",
@@ -76,9 +160,46 @@ async fn audit<A: Appliance>(appliance: &A, operation: &Operation) -> Result<(),
         Operation::ConfigImport { .. } => return Ok(()),
         Operation::Reboot => ("power.reboot", String::new()),
         Operation::PowerOff => ("power.off", String::new()),
-        Operation::Status | Operation::Log(_) | Operation::QueueList(_) | Operation::QueueShow { .. } => {
-            return Ok(());
+        Operation::DomainCheck { domain } => {
+            ("domain.check", domain.clone().unwrap_or_else(|| "all".to_owned()))
         }
+        Operation::DomainRemoveVerificationServer { domain } => {
+            ("domain.remove-verification-server", domain.clone())
+        }
+        Operation::VerificationForget { about } => {
+            ("verification.forget", about.clone().unwrap_or_else(|| "all".to_owned()))
+        }
+        Operation::StreamPrepare { stream } => ("stream.prepare", stream.clone()),
+        Operation::StreamRemove { stream } => ("stream.remove", stream.clone()),
+        Operation::ValidRecipientAdd { stream, address } => {
+            ("valid-recipient.add", format!("{address} in {stream}"))
+        }
+        Operation::ValidRecipientRemove { stream, address } => {
+            ("valid-recipient.remove", format!("{address} in {stream}"))
+        }
+        Operation::ValidRecipientImport { stream, csv, mode, .. } => {
+            let mode = if *mode == ImportMode::Replace { "replaced" } else { "added to" };
+            ("valid-recipient.import", format!("{} bytes, {stream} {mode}", csv.len()))
+        }
+        Operation::LookupSync { lookup } => ("lookup.sync", lookup.clone()),
+        Operation::LookupConfirm { lookup } => ("lookup.confirm", lookup.clone()),
+        Operation::LoginCheck(login) => ("login.check", login.user.clone()),
+        Operation::LoginEnrol { user } => ("login.enrol", user.clone()),
+        Operation::LoginConfirm { user, .. } => ("login.confirm", user.clone()),
+        Operation::LoginReset { user } => ("login.reset", user.clone()),
+        Operation::Status
+        | Operation::Log(_)
+        | Operation::QueueList(_)
+        | Operation::QueueShow { .. }
+        | Operation::Map { .. }
+        | Operation::DomainList
+        | Operation::DomainShow { .. }
+        | Operation::Settings { .. }
+        | Operation::StreamList { .. }
+        | Operation::Provisioning { .. }
+        | Operation::ValidRecipientList { .. }
+        | Operation::ValidRecipientExport { .. }
+        | Operation::LookupList => return Ok(()),
     };
     let event = Event::new(appliance.now(), what).field("about", about);
     Ok(appliance.store().audit(event).await?)
@@ -204,6 +325,20 @@ async fn hold<A: Appliance>(appliance: &A, selection: &Selection, text: &str) ->
         .map(|id| appliance.store().hold(id, hold.clone()))
         .collect();
     finish(appliance, pending).await
+}
+
+async fn bounce<A: Appliance>(appliance: &A, selection: &Selection) -> Result<Outcome, Refusal> {
+    let mut deliveries = 0;
+    // One after another: each makes a notice, and all of them at once would be a storm of our own.
+    for id in select(appliance, selection)? {
+        match appliance.bounce(id).await {
+            Ok(bounced) => deliveries += usize::from(bounced),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    appliance.queue_changed();
+    Ok(Outcome::Changed { deliveries })
 }
 
 async fn purge<A: Appliance>(appliance: &A, selection: &Selection) -> Result<Outcome, Refusal> {

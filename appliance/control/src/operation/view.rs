@@ -61,7 +61,7 @@ pub struct EventView {
 }
 
 /// RFC 3339 in UTC, to the millisecond.
-pub(crate) fn time(at: Timestamp) -> String {
+pub fn time(at: Timestamp) -> String {
     let micros = i64::try_from(at.unix_micros()).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_microsecond(micros) {
         Ok(time) => format!("{time:.3}"),

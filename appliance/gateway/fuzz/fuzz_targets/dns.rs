@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use config_schema::name::DomainName;
-use gateway::dns::{Action, Entropy, Event, Kind, Query, Question};
+use gateway::dns::{Action, Entropy, Event, Kind, Patience, Query, Question};
 use libfuzzer_sys::fuzz_target;
 
 const FRESH: Entropy = Entropy { id: 0x1234, case: [0x55; 32] };
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
         _ => Kind::Ptr,
     };
     let name = DomainName::parse("mx.example.com").expect("a name");
-    let mut query = Query::new(Question { name, kind }, 2, 0);
+    let mut query = Query::new(Question { name, kind }, 2, 0, Patience::default());
     let mut action = query.start(Duration::ZERO, FRESH);
     let mut sent = 0;
     // Each packet has a byte of length before it.

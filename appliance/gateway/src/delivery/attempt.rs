@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use config_schema::Config;
+use directory::reply::Meaning;
 use smtp::client::{Failure, TlsPolicy, Transaction};
 use store::{
     DeliveryId, StoreError,
@@ -13,18 +14,21 @@ use store::{
 use tokio::time::sleep;
 
 use super::{
-    connection::{Connection, OpenFault, Protection},
+    breaker::Doubt,
+    connect::{self, Connected},
+    connection::{CONNECT, Connection, OpenFault, Protected, Protection},
     fate::{self, Conclusion, Fate, Terms},
+    holds::Cause,
     notice, queue,
-    reply::Meaning,
     shared::Shared,
     ways::Place,
     worker::{Link, set_aside},
 };
 use crate::{
+    dns::Resolver,
     event::Kind,
     route::{Hop, RouteFault},
-    transport::ConnectFault,
+    transport::{ConnectFault, Stream},
 };
 
 /// How long a destination that no host of could be connected to is not tried again.
@@ -57,12 +61,13 @@ pub(super) async fn run(
     let config = shared.appliance.config();
     let mut attempt = Attempt::new(shared, &config, destination, &delivery, &message);
     attempt.make(link).await;
-    let tls = attempt.tls;
+    let protected = attempt.protected;
+    let route = attempt.place.route(destination);
     let (conclusion, fates, microsoft) = attempt.conclude();
-    let events = events(shared, &delivery, &fates, &conclusion, tls);
+    let events = events(shared, &delivery, &fates, &conclusion, protected);
     let now = shared.appliance.clock.now();
     let notices = notice::write(store, &config, &delivery, &message, &conclusion, now);
-    settle(shared, destination, &delivery, &conclusion, &fates, microsoft).await;
+    settle(shared, destination, route, &conclusion, &fates, microsoft).await;
     if !record(shared, conclusion.record, notices, events).await {
         set_aside(shared, id);
     }
@@ -73,6 +78,7 @@ struct Attempt<'a> {
     config: &'a Arc<Config>,
     destination: &'a Destination,
     place: Place<'a>,
+    resolver: Resolver,
     delivery: &'a Delivery,
     message: &'a Message,
     /// Indices of recipients whose fate is not decided.
@@ -81,8 +87,8 @@ struct Attempt<'a> {
     /// What the undecided share if no further host is left.
     last: Option<Fate>,
     microsoft: bool,
-    /// Whether the connection used last was protected.
-    tls: bool,
+    /// How the connection used last was protected.
+    protected: Protected,
 }
 
 impl<'a> Attempt<'a> {
@@ -103,13 +109,14 @@ impl<'a> Attempt<'a> {
             config,
             destination,
             place,
+            resolver: shared.ways.resolver(config),
             delivery,
             message,
             pending,
             fates,
             last: None,
             microsoft,
-            tls: false,
+            protected: Protected::Plain,
         }
     }
 
@@ -132,7 +139,7 @@ impl<'a> Attempt<'a> {
             self.last = Some(fate);
             return;
         }
-        match self.shared.ways.hops(self.config, &self.place).await {
+        match self.shared.ways.hops(&self.resolver, self.config, &self.place).await {
             Ok(hops) => self.go_through(&hops, link).await,
             Err(fault) => self.last = Some(self.no_way(&fault)),
         }
@@ -140,20 +147,20 @@ impl<'a> Attempt<'a> {
 
     async fn go_through(&mut self, hops: &[Hop], link: &mut Option<Link>) {
         let mut connected = false;
-        for hop in hops {
-            if self.pending.is_empty() {
-                return;
-            }
-            // Another tenant's or host's connection is of no use here.
-            if let Some(old) = link.take() {
-                old.connection.quit().await;
-            }
-            let Some(mut connection) = self.open(hop).await else { continue };
-            connected = true;
-            self.microsoft |= hop.microsoft;
-            self.send(&mut connection).await;
-            if connection.is_ready() {
-                *link = Some(Link { connection, config: self.config.clone() });
+        for host in hops.chunk_by(Hop::is_same_host) {
+            let mut left = host.to_vec();
+            while !left.is_empty() && !self.pending.is_empty() {
+                // Another tenant's or host's connection is of no use here.
+                if let Some(old) = link.take() {
+                    old.connection.quit().await;
+                }
+                let Some(mut connection) = self.open(&mut left).await else { continue };
+                connected = true;
+                self.microsoft |= connection.hop().microsoft;
+                self.send(&mut connection).await;
+                if connection.is_ready() {
+                    *link = Some(Link { connection, config: self.config.clone() });
+                }
             }
         }
         if let (false, Some(fate)) = (connected, &self.last) {
@@ -162,19 +169,23 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Connects to `hop`; after a failed handshake that nobody demanded, once more without TLS.
-    async fn open(&mut self, hop: &Hop) -> Option<Connection> {
-        let now = self.shared.appliance.clock.now();
-        let mut protection = match self.shared.ways.protection(&self.place, hop).await {
-            Ok(protection) => protection,
-            Err(error) => {
-                let text = format!("the TLSA records cannot be asked for: {error}");
-                let fate = fate::unheard(Meaning::Temporary, Some((4, 4, 3)), &text, &hop.to_string(), now);
-                self.last = Some(fate);
-                return None;
-            }
-        };
-        match self.dial(hop, &protection).await {
+    /// Connects to one of a host's addresses that are `left`, and takes out those that need not be tried again. After
+    /// a failed handshake that nobody demanded, once more without TLS.
+    async fn open(&mut self, left: &mut Vec<Hop>) -> Option<Connection> {
+        let mut protection =
+            match self.shared.ways.protection(&self.resolver, &self.place, left.first()?).await {
+                Ok(protection) => protection,
+                Err(error) => {
+                    let now = self.shared.appliance.clock.now();
+                    let text = format!("the TLSA records cannot be asked for: {error}");
+                    let host = left.first().map(Hop::to_string).unwrap_or_default();
+                    self.last = Some(fate::unheard(Meaning::Temporary, Some((4, 4, 3)), &text, &host, now));
+                    left.clear();
+                    return None;
+                }
+            };
+        let (hop, stream) = self.connect(left).await?;
+        match self.greet(stream, &hop, &protection).await {
             Ok(connection) => return Some(connection),
             Err(OpenFault::Dialogue { failure: Failure::TlsFailed, .. })
                 if protection.policy == TlsPolicy::Opportunistic =>
@@ -182,24 +193,47 @@ impl<'a> Attempt<'a> {
                 protection.policy = TlsPolicy::Off;
             }
             Err(fault) => {
-                self.note(hop, &fault);
+                self.note(&hop, &fault);
                 return None;
             }
         }
-        match self.dial(hop, &protection).await {
-            Ok(connection) => Some(connection),
-            Err(fault) => {
-                self.note(hop, &fault);
-                None
-            }
-        }
+        let again = self.shared.transport.connect(hop.address, CONNECT).await;
+        let greeted = match again {
+            Ok(stream) => self.greet(stream, &hop, &protection).await,
+            Err(fault) => Err(fault.into()),
+        };
+        greeted.map_err(|fault| self.note(&hop, &fault)).ok()
     }
 
-    async fn dial(&self, hop: &Hop, protection: &Protection) -> Result<Connection, OpenFault> {
-        let Shared { transport, appliance, ways, .. } = &**self.shared;
-        let hostname = self.config.network.hostname.clone();
+    /// A stream to the first address that answers.
+    async fn connect(&mut self, left: &mut Vec<Hop>) -> Option<(Hop, Stream)> {
+        let Shared { transport, appliance, .. } = &**self.shared;
+        let Connected { won, lost } = connect::connect(transport, &appliance.clock, left).await;
+        for (index, fault) in &lost {
+            if let Some(hop) = left.get(*index).cloned() {
+                self.note(&hop, &OpenFault::Connect(fault.clone()));
+            }
+        }
+        let Some((index, stream)) = won else {
+            left.clear();
+            return None;
+        };
+        let hop = left.get(index).cloned()?;
+        let mut tried = lost.iter().map(|(index, _)| *index).chain([index]).collect::<Vec<usize>>();
+        tried.sort_unstable();
+        tried.into_iter().rev().for_each(|index| drop(left.remove(index)));
+        Some((hop, stream))
+    }
+
+    async fn greet(
+        &self,
+        stream: Stream,
+        hop: &Hop,
+        protection: &Protection,
+    ) -> Result<Connection, OpenFault> {
+        let Shared { appliance, ways, .. } = &**self.shared;
         let tls = ways.tls(self.config);
-        Connection::open(&**transport, &tls, &appliance.clock, hostname, hop, protection).await
+        Connection::open(stream, &tls, &appliance.clock, self.config, hop, protection).await
     }
 
     fn note(&mut self, hop: &Hop, fault: &OpenFault) {
@@ -233,7 +267,7 @@ impl<'a> Attempt<'a> {
     /// Sends to all who are pending, in as many transactions as it takes.
     async fn send(&mut self, connection: &mut Connection) {
         let host = connection.hop().to_string();
-        self.tls = connection.is_tls();
+        self.protected = connection.protected();
         let most = self.config.delivery.recipients as usize;
         let mut elsewhere = Vec::new();
         while connection.is_ready() && !self.pending.is_empty() {
@@ -305,7 +339,7 @@ impl<'a> Attempt<'a> {
             self.fates.entry(index).or_insert_with(|| last.clone());
         }
         let fates: Vec<(usize, Fate)> = self.fates.into_iter().collect();
-        let doubted = doubted(self.shared, self.destination, self.delivery, &fates);
+        let doubts = doubts(self.shared, self.destination, self.delivery, &fates);
         let terms = Terms {
             now,
             limits: &self.config.delivery,
@@ -313,17 +347,17 @@ impl<'a> Attempt<'a> {
             configured: self.place.is_ours(),
             random: self.shared.ways.random(),
         };
-        (fate::conclude(self.delivery, &fates, &doubted, &terms), fates, self.microsoft)
+        (fate::conclude(self.delivery, &fates, &doubts, &terms), fates, self.microsoft)
     }
 }
 
 /// Tells the breaker who took mail, and asks it about those who are said not to exist.
-fn doubted(
+fn doubts(
     shared: &Shared,
     destination: &Destination,
     delivery: &Delivery,
     fates: &[(usize, Fate)],
-) -> Vec<usize> {
+) -> Vec<(usize, Doubt)> {
     let now = shared.appliance.clock.now();
     let key = |index: usize| {
         let address = delivery.recipients.get(index).and_then(|recipient| recipient.to.address());
@@ -334,31 +368,33 @@ fn doubted(
         state.breaker.accepted(destination, key(*index), now);
     }
     let unknown = fates.iter().filter(|(_, fate)| fate.meaning == Some(Meaning::UnknownRecipient));
-    unknown
-        .map(|(index, _)| *index)
-        .filter(|index| state.breaker.doubts(destination, key(*index), now))
-        .collect()
+    let doubt = |index: usize| (index, state.breaker.refused(destination, key(index), now));
+    unknown.map(|(index, _)| *index).map(doubt).collect()
 }
 
 /// Holds or releases the destination, as the attempt showed.
 async fn settle(
     shared: &Arc<Shared>,
     destination: &Destination,
-    delivery: &Delivery,
+    route: String,
     conclusion: &Conclusion,
     fates: &[(usize, Fate)],
     microsoft: bool,
 ) {
+    let id = conclusion.record.id;
     if let Some(hold) = &conclusion.blocks {
-        let news = shared.state().holds.block(destination, hold.clone(), delivery.id, shared.now());
+        let rule =
+            fates.iter().find(|(_, fate)| fate.reply.text == hold.text).map_or(0, |(_, fate)| fate.rule);
+        let cause = Cause { route: route.clone(), reason: hold.reason, rule };
+        let news = shared.state().holds.block(destination, cause, hold.clone(), id, shared.now());
         if news {
-            let rule = fates.iter().find(|(_, fate)| fate.meaning == Some(Meaning::Configuration));
-            let event = shared.appliance.events.event(Kind::DestinationHeld).delivery(delivery.id);
+            let event = shared.appliance.events.event(Kind::DestinationHeld).delivery(id);
             let event = event
                 .fault(FaultClass::Configuration)
                 .field("destination", destination)
+                .field("route", route)
                 .field("why", &hold.text)
-                .field("rule", rule.map_or(0, |(_, fate)| fate.rule))
+                .field("rule", rule)
                 .field("microsoft", microsoft);
             shared.appliance.events.record(event);
         }
@@ -415,7 +451,7 @@ fn events(
     delivery: &Delivery,
     fates: &[(usize, Fate)],
     conclusion: &Conclusion,
-    tls: bool,
+    protected: Protected,
 ) -> Vec<Event> {
     let mut groups: Vec<(Kind, &Fate, Vec<String>)> = Vec::new();
     for ((index, fate), (_, state)) in fates.iter().zip(&conclusion.record.recipients) {
@@ -440,15 +476,24 @@ fn events(
             event = event.field("rule", fate.rule);
         }
         match (kind, fate.meaning) {
-            (Kind::Delivered, _) => event.field("tls", tls),
+            (Kind::Delivered, _) => event.field("tls", protected.name()),
             (_, Some(Meaning::Configuration)) => event.fault(FaultClass::Configuration),
             _ => event.fault(FaultClass::Peer),
         }
     };
     let mut events: Vec<Event> = groups.into_iter().map(one).collect();
-    for (action, indices) in &conclusion.notices {
-        let event = shared.appliance.events.event(Kind::NoticeSent).delivery(delivery.id);
-        events.push(event.field("action", notice::name(*action)).field("recipients", indices.len()));
-    }
+    events.extend(notice_events(shared, delivery.id, conclusion));
     events.into_iter().map(crate::event::escaped).collect()
+}
+
+/// One event for each notice.
+pub(super) fn notice_events(
+    shared: &Shared,
+    id: DeliveryId,
+    conclusion: &Conclusion,
+) -> impl Iterator<Item = Event> {
+    conclusion.notices.iter().map(move |(action, indices)| {
+        let event = shared.appliance.events.event(Kind::NoticeSent).delivery(id);
+        event.field("action", notice::name(*action)).field("recipients", indices.len())
+    })
 }

@@ -1,4 +1,5 @@
 //! A domain that suddenly refuses everybody is out of step with its directory: its mail waits instead of bouncing.
+//! A single good address that is refused is asked once more before the refusal counts.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,12 +10,27 @@ use store::{Timestamp, queue::Destination};
 
 /// How long an accepted address counts as known to be good.
 const KNOWN: Duration = Duration::from_secs(7 * 86_400);
-/// Refusals are judged by what else happened within this time.
+/// A refusal is judged by who was accepted since then, or within this time before.
 const WINDOW: Duration = Duration::from_secs(600);
+/// How long after the first refusal of a good address the second counts: front ends differ for minutes.
+pub(super) const SECOND_LOOK: Duration = Duration::from_secs(600);
+/// After this a refusal is the first again.
+const EPISODE: Duration = Duration::from_secs(86_400);
 /// Destinations that are remembered; the one that was seen first is forgotten for another.
 const DESTINATIONS_MAX: usize = 1_024;
 /// Good addresses remembered of each.
 const ADDRESSES_MAX: usize = 4_096;
+
+/// Whether a refusal of an unknown recipient is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It is.
+    None,
+    /// The address took mail lately: the refusal counts when it is repeated.
+    Once,
+    /// Nobody of the domain is accepted: the domain is to wait.
+    Everybody,
+}
 
 /// What is remembered of all destinations.
 #[derive(Debug, Default)]
@@ -25,9 +41,17 @@ pub(super) struct Breaker {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// By a hash of the address: when it last took mail.
-    good: HashMap<u64, Timestamp>,
+    /// By a hash of the address.
+    good: HashMap<u64, Good>,
     last_accepted: Option<Timestamp>,
+}
+
+/// An address that took mail.
+#[derive(Debug, Clone, Copy)]
+struct Good {
+    accepted: Timestamp,
+    /// When it was refused first since then.
+    refused: Option<Timestamp>,
 }
 
 impl Breaker {
@@ -36,19 +60,30 @@ impl Breaker {
         let seen = self.seen(destination);
         seen.last_accepted = Some(now);
         if seen.good.len() >= ADDRESSES_MAX && !seen.good.contains_key(&address) {
-            let oldest = seen.good.iter().min_by_key(|(_, at)| **at).map(|(address, _)| *address);
+            let oldest = seen.good.iter().min_by_key(|(_, good)| good.accepted).map(|(address, _)| *address);
             oldest.map(|address| seen.good.remove(&address));
         }
-        seen.good.insert(address, now);
+        seen.good.insert(address, Good { accepted: now, refused: None });
     }
 
-    /// Whether the refusal of an unknown recipient is to be doubted: the address took mail within the last week,
-    /// and nobody else of the domain has been accepted for ten minutes.
-    pub(super) fn doubts(&mut self, destination: &Destination, address: u64, now: Timestamp) -> bool {
-        let Some(seen) = self.destinations.get(destination) else { return false };
-        let good = seen.good.get(&address).is_some_and(|at| now.since(*at) <= KNOWN);
-        let others = seen.last_accepted.is_some_and(|at| now.since(at) <= WINDOW);
-        good && !others
+    /// A recipient is refused as unknown. The refusal is doubted if the address took mail within the last week: for
+    /// everybody's sake if nobody of the domain is accepted, else until it is repeated.
+    pub(super) fn refused(&mut self, destination: &Destination, address: u64, now: Timestamp) -> Doubt {
+        let Some(seen) = self.destinations.get_mut(destination) else { return Doubt::None };
+        let Some(good) = seen.good.get_mut(&address) else { return Doubt::None };
+        if now.since(good.accepted) > KNOWN {
+            return Doubt::None;
+        }
+        let first = good.refused.filter(|first| now.since(*first) <= EPISODE).unwrap_or(now);
+        good.refused = Some(first);
+        if seen.last_accepted.is_none_or(|at| first.since(at) > WINDOW) {
+            return Doubt::Everybody;
+        }
+        if now.since(first) < SECOND_LOOK {
+            return Doubt::Once;
+        }
+        seen.good.remove(&address);
+        Doubt::None
     }
 
     fn seen(&mut self, destination: &Destination) -> &mut Seen {
@@ -77,17 +112,40 @@ mod tests {
     }
 
     #[test]
-    fn a_good_address_is_doubted_only_when_nobody_is_accepted() {
+    fn a_domain_is_doubted_only_when_nobody_is_accepted() {
         let mut breaker = Breaker::default();
         let here = destination(0);
-        assert!(!breaker.doubts(&here, 1, at(0)), "never seen");
+        assert_eq!(breaker.refused(&here, 1, at(0)), Doubt::None, "never seen");
         breaker.accepted(&here, 1, at(0));
-        assert!(!breaker.doubts(&here, 1, at(60)), "the domain takes mail");
-        assert!(breaker.doubts(&here, 1, at(3_600)));
-        assert!(!breaker.doubts(&here, 2, at(3_600)), "another address");
-        breaker.accepted(&here, 2, at(3_600));
-        assert!(!breaker.doubts(&here, 1, at(3_700)));
-        assert!(!breaker.doubts(&here, 1, at(8 * 86_400)), "long ago");
+        assert_eq!(breaker.refused(&here, 1, at(3_600)), Doubt::Everybody);
+        assert_eq!(breaker.refused(&here, 2, at(3_600)), Doubt::None, "another address");
+        assert_eq!(breaker.refused(&here, 1, at(7 * 86_400)), Doubt::Everybody);
+        assert_eq!(breaker.refused(&here, 1, at(7 * 86_400 + 1)), Doubt::None, "long ago");
+    }
+
+    #[test]
+    fn a_good_address_is_refused_twice_before_it_counts() {
+        let mut breaker = Breaker::default();
+        let here = destination(0);
+        breaker.accepted(&here, 1, at(0));
+        breaker.accepted(&here, 2, at(1_000));
+        assert_eq!(breaker.refused(&here, 1, at(1_000)), Doubt::Once);
+        assert_eq!(breaker.refused(&here, 1, at(1_599)), Doubt::Once);
+        assert_eq!(breaker.refused(&here, 1, at(1_600)), Doubt::None);
+        assert_eq!(breaker.refused(&here, 1, at(1_601)), Doubt::None, "it is good no longer");
+        assert_eq!(breaker.refused(&here, 2, at(1_600)), Doubt::Once);
+        breaker.accepted(&here, 2, at(1_700));
+        assert_eq!(breaker.refused(&here, 2, at(2_290)), Doubt::Once, "the count began anew");
+    }
+
+    #[test]
+    fn when_others_are_accepted_again_the_time_before_counts() {
+        let mut breaker = Breaker::default();
+        let here = destination(0);
+        breaker.accepted(&here, 1, at(0));
+        assert_eq!(breaker.refused(&here, 1, at(3_600)), Doubt::Everybody);
+        breaker.accepted(&here, 2, at(4_200));
+        assert_eq!(breaker.refused(&here, 1, at(4_200)), Doubt::None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use config_schema::name::DomainName;
+use config_schema::Config;
 use rustls::pki_types::ServerName;
 use smtp::{
     Time,
@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     route::{Hop, HopHost},
     tls::client::{Check, Handshake, TlsClient},
-    transport::{ByteStream, ConnectFault, Transport},
+    transport::{ByteStream, ConnectFault, Stream},
 };
 
 /// How long a TCP connection may take to open; then the next address is tried.
@@ -47,6 +47,29 @@ pub(super) struct Protection {
     pub(super) check: Check,
 }
 
+/// How a connection was protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protected {
+    Plain,
+    /// By TLS, with whoever it was.
+    Unverified,
+    /// By TLS, with a host whose name a root vouches for.
+    ByName,
+    /// By TLS, with the host that TLSA records name.
+    ByDane,
+}
+
+impl Protected {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Protected::Plain => "none",
+            Protected::Unverified => "unverified",
+            Protected::ByName => "name",
+            Protected::ByDane => "dane",
+        }
+    }
+}
+
 /// An open connection.
 pub(super) struct Connection {
     io: Box<dyn ByteStream>,
@@ -54,6 +77,7 @@ pub(super) struct Connection {
     actions: Actions,
     clock: Clock,
     hop: Hop,
+    check: Check,
     handshake: Handshake,
     pub(super) opened: Time,
     pub(super) transactions: u32,
@@ -78,19 +102,19 @@ struct State {
 }
 
 impl Connection {
-    /// Connects to `hop` and shakes hands until a transaction may begin.
+    /// Shakes hands over a stream to `hop` until a transaction may begin.
     pub(super) async fn open(
-        transport: &dyn Transport,
+        stream: Stream,
         tls: &TlsClient,
         clock: &Clock,
-        hostname: DomainName,
+        config: &Config,
         hop: &Hop,
         protection: &Protection,
     ) -> Result<Connection, OpenFault> {
-        let stream = transport.connect(hop.address, CONNECT).await?;
         let now = clock.elapsed();
-        let mut config = ClientConfig::new(hostname);
-        config.tls = protection.policy;
+        let reply_line = usize::try_from(config.limits.reply_line.bytes()).unwrap_or(usize::MAX);
+        let mut config = ClientConfig::new(config.network.hostname.clone());
+        (config.tls, config.reply_line) = (protection.policy, reply_line);
         let mut actions = Actions::default();
         let session = Session::new(Arc::new(config), now, &mut actions);
         let state = State {
@@ -108,6 +132,7 @@ impl Connection {
             actions,
             clock: clock.clone(),
             hop: hop.clone(),
+            check: protection.check.clone(),
             handshake: tls.handshake(&protection.check),
             opened: now,
             transactions: 0,
@@ -128,9 +153,14 @@ impl Connection {
         &self.hop
     }
 
-    /// Whether it is protected.
-    pub(super) fn is_tls(&self) -> bool {
-        self.session.is_tls()
+    /// How it is protected, for the log.
+    pub(super) fn protected(&self) -> Protected {
+        match (self.session.is_tls(), &self.check) {
+            (false, _) => Protected::Plain,
+            (true, Check::Nobody) => Protected::Unverified,
+            (true, Check::Name) => Protected::ByName,
+            (true, Check::Dane(_)) => Protected::ByDane,
+        }
     }
 
     /// Whether another transaction may be handed in.
@@ -141,11 +171,21 @@ impl Connection {
     /// Sends a message.
     pub(super) async fn deliver(&mut self, transaction: Transaction, body: Body) -> Outcome {
         let recipients = transaction.recipients.len();
+        let body = Some(Reading { left: body.size(), body });
+        self.transact(recipients, Input::Deliver(transaction), body).await
+    }
+
+    /// Asks about recipients and sends nothing.
+    pub(super) async fn probe(&mut self, transaction: Transaction) -> Outcome {
+        self.transact(transaction.recipients.len(), Input::Probe(transaction), None).await
+    }
+
+    async fn transact(&mut self, recipients: usize, input: Input<'_>, mut body: Option<Reading>) -> Outcome {
         self.transactions = self.transactions.saturating_add(1);
         self.state.ready = false;
         self.state.outcome = None;
-        self.input(Input::Deliver(transaction));
-        self.until(|state| state.outcome.is_some(), &mut Some(Reading { left: body.size(), body })).await;
+        self.input(input);
+        self.until(|state| state.outcome.is_some(), &mut body).await;
         // The session's next word after an outcome, Ready or Close, stands among the same actions.
         self.gather();
         let lost = || Outcome {
@@ -261,9 +301,15 @@ impl Connection {
     }
 
     async fn start_tls(&mut self) {
-        let name = match &self.hop.host {
-            HopHost::Name(name) => ServerName::try_from(name.as_str().to_owned()).ok(),
-            HopHost::Address(address) => Some(ServerName::from(*address)),
+        let asked = match &self.check {
+            Check::Dane(dane) => dane.names.first(),
+            Check::Nobody | Check::Name => None,
+        };
+        let name = match (asked, &self.hop.host) {
+            (Some(name), _) | (None, HopHost::Name(name)) => {
+                ServerName::try_from(name.as_str().to_owned()).ok()
+            }
+            (None, HopHost::Address(address)) => Some(ServerName::from(*address)),
         };
         let Some(name) = name else { return self.input(Input::TlsFailed) };
         let wake = self.clock.instant(self.state.wake);

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use config_schema::Delivery as Limits;
+use directory::reply::{self, Meaning};
 use smtp::{
     client::{Failure, Outcome, Stage},
     reply::EnhancedCode,
@@ -16,7 +17,7 @@ use store::{
 };
 
 use super::{
-    reply::{self, Meaning},
+    breaker::{Doubt, SECOND_LOOK},
     schedule,
 };
 use crate::dsn::{self, Action};
@@ -70,8 +71,10 @@ pub(super) fn read(outcome: &Outcome, host: &str, now: Timestamp) -> Vec<Fate> {
         let verdict = reply::read(reply, Stage::Rcpt);
         said(reply, Some(verdict.meaning), verdict.rule, host, now)
     };
+    // RFC 2920 §3.1: after a refused MAIL the answers to the RCPTs that were sent behind it say nothing of recipients.
+    let sender_refused = matches!(&outcome.result, Err(Failure::Refused { stage: Stage::Mail, .. }));
     let one = |answer: &Option<smtp::reply::Reply>| match answer {
-        Some(reply) if !reply.is_positive() => own(reply),
+        Some(reply) if !reply.is_positive() && !sender_refused => own(reply),
         _ => whole.clone(),
     };
     let mut fates: Vec<Fate> = outcome.recipients.iter().map(one).collect();
@@ -136,20 +139,24 @@ fn said(reply: &smtp::reply::Reply, meaning: Option<Meaning>, rule: u8, host: &s
     Fate { meaning, rule, reply, dsn: false, elsewhere: false }
 }
 
-/// Draws the conclusion. `fates` are by the index of the recipient; `doubted` are those of unknown recipients whom
-/// the breaker does not believe.
+/// Draws the conclusion. `fates` are by the index of the recipient; `doubts` say of unknown recipients whether the
+/// breaker believes their refusal.
 pub(super) fn conclude(
     delivery: &Delivery,
     fates: &[(usize, Fate)],
-    doubted: &[usize],
+    doubts: &[(usize, Doubt)],
     terms: &Terms<'_>,
 ) -> Conclusion {
     let mut states: Vec<(usize, RecipientState)> = Vec::new();
     let mut notices = Notices::default();
     let mut hold: Option<Hold> = None;
+    // Whether anybody waits for something else than a second look.
+    let mut soon = false;
     for (index, fate) in fates {
         let Some(recipient) = delivery.recipients.get(*index) else { continue };
-        let verdict = judge(delivery, fate, doubted.contains(index), terms);
+        let doubt = doubts.iter().find(|(of, _)| of == index).map_or(Doubt::None, |(_, doubt)| *doubt);
+        let verdict = judge(delivery, fate, doubt, terms);
+        soon |= verdict == Judgement::Later && doubt == Doubt::None;
         if let Some(reason) = verdict.holds() {
             let text = fate.reply.text.clone();
             let stronger = hold.as_ref().is_none_or(|known| weight(reason) > weight(known.reason));
@@ -168,13 +175,16 @@ pub(super) fn conclude(
     if late {
         notices.delayed(delivery, &states);
     }
-    let wait = schedule::wait(
+    let mut wait = schedule::wait(
         delivery.attempts.saturating_add(1),
         terms.limits.first_retry.duration(),
         terms.limits.longest_retry.duration(),
         terms.microsoft,
         terms.random,
     );
+    if !soon && doubts.iter().any(|(_, doubt)| *doubt == Doubt::Once) {
+        wait = SECOND_LOOK;
+    }
     let blocks = hold.clone().filter(|hold| hold.reason != HoldReason::Administrator);
     let record = AttemptResult {
         id: delivery.id,
@@ -197,7 +207,7 @@ enum Judgement {
     Failed,
 }
 
-fn judge(delivery: &Delivery, fate: &Fate, doubted: bool, terms: &Terms<'_>) -> Judgement {
+fn judge(delivery: &Delivery, fate: &Fate, doubt: Doubt, terms: &Terms<'_>) -> Judgement {
     let expired = terms.now >= delivery.expires;
     let later = if expired { Judgement::Failed } else { Judgement::Later };
     match fate.meaning {
@@ -211,7 +221,8 @@ fn judge(delivery: &Delivery, fate: &Fate, doubted: bool, terms: &Terms<'_>) -> 
         Some(Meaning::Configuration) if fate.reply.code >= 500 => Judgement::Failed,
         Some(Meaning::Configuration) => later,
         Some(Meaning::Administrator) => Judgement::Held(HoldReason::Administrator),
-        Some(Meaning::UnknownRecipient) if doubted => Judgement::Held(HoldReason::Breaker),
+        Some(Meaning::UnknownRecipient) if doubt == Doubt::Everybody => Judgement::Held(HoldReason::Breaker),
+        Some(Meaning::UnknownRecipient) if doubt == Doubt::Once => later,
         Some(Meaning::UnknownRecipient | Meaning::Recipient | Meaning::Message) => Judgement::Failed,
     }
 }

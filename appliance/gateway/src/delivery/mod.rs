@@ -2,17 +2,21 @@
 //!
 //! [`start`] it once. What is due is read from the store, grouped by destination, and handed to workers ([`worker`]),
 //! each of which is one connection at a time. An attempt ([`attempt`]) ends in fates ([`fate`]), which are recorded
-//! before anything is forgotten. What a reply means stands in one table ([`reply`]).
+//! before anything is forgotten. What a reply means stands in one table ([`directory::reply`]).
 
+mod alarm;
 mod attempt;
+mod bounce;
 mod breaker;
+mod connect;
 mod connection;
 mod fate;
 mod holds;
 mod notice;
 mod pace;
+mod probe;
 mod queue;
-pub mod reply;
+mod race;
 mod schedule;
 mod shared;
 mod ways;
@@ -20,9 +24,12 @@ mod worker;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use store::{DeliveryId, StoreError};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{appliance::Appliance, dns::Resolver, transport::Transport};
+
+pub use probe::{Probe, ProbeFault, Prober};
 
 use shared::Shared;
 
@@ -46,6 +53,25 @@ impl Delivery {
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
         self.shared.ways.set_addresses(addresses);
         self.shared.changed.notify_one();
+    }
+
+    /// Opens connections for questions about recipients.
+    pub fn prober(&self) -> Prober {
+        Prober { shared: self.shared.clone() }
+    }
+
+    /// What waits for somebody to mend something, an alarm for each cause and route.
+    pub fn alarms(&self) -> Vec<String> {
+        alarm::alarms(self.shared.state().holds.iter())
+    }
+
+    /// Gives up every open recipient of a delivery, and tells its sender. False while an attempt is under way: what
+    /// it comes to decides.
+    ///
+    /// # Errors
+    /// What the store says; nothing was changed then.
+    pub async fn bounce(&self, id: DeliveryId) -> Result<bool, StoreError> {
+        bounce::bounce(&self.shared, id).await
     }
 
     /// Begins no further attempts and waits until those under way are recorded, at most for `patience`. What was

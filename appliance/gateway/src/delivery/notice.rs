@@ -4,12 +4,13 @@ use bytes::Bytes;
 use config_schema::Config;
 use smtp::{
     address::{ForwardPath, ReversePath},
-    envelope::{BodyKind, MailParameters, Notify, RcptParameters},
+    envelope::{BodyKind, MailParameters, Notify, RcptParameters, Return},
 };
 use store::{
     Store, Timestamp,
     message::{Envelope, Message, NewMessage, Notice, Recipient, RecipientState, Source},
     queue::{Delivery, NewDelivery, Reply},
+    spool::Body,
 };
 
 use super::fate::Conclusion;
@@ -68,9 +69,14 @@ fn reply_of(conclusion: &Conclusion, index: usize) -> Option<&Reply> {
     }
 }
 
-/// The beginning of the body; nothing if it cannot be read, for a notice without it is better than none.
-fn beginning(store: &Store, message: &Message) -> Bytes {
-    store.body(message.id).ok().and_then(|mut body| body.next()?.ok()).unwrap_or_default()
+/// The body if it may be returned whole, else its beginning; nothing if it cannot be read, for a notice without it is
+/// better than none.
+fn beginning(store: &Store, message: &Message) -> Vec<u8> {
+    let whole =
+        message.envelope.parameters.ret == Some(Return::Full) && message.size <= dsn::ORIGINAL_MAX as u64;
+    let pieces = if whole { usize::MAX } else { 1 };
+    let read = |body: Body| body.take(pieces).collect::<Result<Vec<Bytes>, _>>();
+    store.body(message.id).and_then(read).map(|pieces| pieces.concat()).unwrap_or_default()
 }
 
 fn enqueueable(notice: dsn::Notice, config: &Config, about: &Message, now: Timestamp) -> Option<Notice> {
@@ -92,6 +98,7 @@ fn enqueueable(notice: dsn::Notice, config: &Config, about: &Message, now: Times
         received_at: now,
         deliveries: vec![delivery],
         events: Vec::new(),
+        streams: Vec::new(),
     };
     Some(Notice { message, body: notice.body.into() })
 }

@@ -10,7 +10,12 @@ use store::{
 };
 use tokio::time::sleep;
 
-use super::{shared::Shared, worker};
+use super::{
+    holds::{Canary, Cause},
+    shared::Shared,
+    ways::Place,
+    worker,
+};
 use crate::event::Kind;
 
 /// Due deliveries read at a time.
@@ -136,22 +141,36 @@ fn hire(shared: &Arc<Shared>) {
 /// Destinations that were held when the gateway ended are held still.
 async fn restore_holds(shared: &Arc<Shared>) {
     let held = held_deliveries(shared, None).await;
-    let now = shared.now();
+    let (config, now) = (shared.appliance.config(), shared.now());
     let mut state = shared.state();
     for (destination, id, hold) in held {
-        state.holds.block(&destination, hold, id, now);
+        let route = Place::of(&config, &destination).route(&destination);
+        let cause = Cause { route, reason: hold.reason, rule: 0 };
+        state.holds.block(&destination, cause, hold, id, now);
     }
 }
 
 async fn send_canaries(shared: &Arc<Shared>) {
     let canaries = shared.state().holds.canaries(shared.now());
-    for (destination, id) in canaries {
+    for Canary { destination, mut id, another } in canaries {
+        if another {
+            let held = held_deliveries(shared, Some(destination.clone())).await;
+            id = following(held.into_iter().map(|(_, id, _)| id), id);
+            shared.state().holds.appoint(&destination, id);
+        }
         let released = shared.appliance.store.release(id, shared.appliance.clock.now()).await;
         if matches!(released, Err(StoreError::NotFound { .. })) {
             let another = held_deliveries(shared, Some(destination.clone())).await.pop().map(|(_, id, _)| id);
             shared.state().holds.replace(&destination, another, shared.now());
         }
     }
+}
+
+/// The one after `last`, or the first if there is none after it.
+fn following(ids: impl Iterator<Item = DeliveryId>, last: DeliveryId) -> DeliveryId {
+    let mut ids: Vec<DeliveryId> = ids.collect();
+    ids.sort_unstable();
+    ids.iter().find(|id| **id > last).or(ids.first()).copied().unwrap_or(last)
 }
 
 /// Releases everything that waited for `destination`.

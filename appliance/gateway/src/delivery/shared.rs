@@ -42,6 +42,8 @@ pub(super) struct State {
     groups: HashMap<Destination, Group>,
     /// Taken from the store and not yet recorded.
     active: HashSet<DeliveryId>,
+    /// In the hands of an attempt, or of an administrator who gives it up.
+    claimed: HashSet<DeliveryId>,
     waiting: usize,
     workers: u32,
     paces: HashMap<PaceKey, Paced>,
@@ -117,6 +119,18 @@ impl Shared {
     }
 }
 
+/// A claimed delivery; given back also if what was done with it panics.
+pub(super) struct Claim<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) id: DeliveryId,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.shared.state().claimed.remove(&self.id);
+    }
+}
+
 impl Group {
     /// Whether more wait than workers are free or about to be.
     fn wants_more(&self) -> bool {
@@ -132,6 +146,17 @@ impl State {
     /// Whether a due delivery is to be taken: nobody has it yet, and there is room.
     pub(super) fn is_new(&self, id: DeliveryId) -> bool {
         !self.active.contains(&id)
+    }
+
+    /// Takes a delivery into one's hands; false if another has it.
+    pub(super) fn claim(&mut self, id: DeliveryId) -> bool {
+        self.claimed.insert(id)
+    }
+
+    /// Whether nothing is in anybody's hands.
+    #[cfg(test)]
+    pub(super) fn is_calm(&self) -> bool {
+        self.claimed.is_empty()
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -1,13 +1,15 @@
 //! Delivery from a store in memory to next hops in memory.
 
 mod hop;
+mod office;
+mod waiting;
 
 use std::sync::Arc;
 
 use config_schema::Config;
 use smtp::{
     address::{ForwardPath, ReversePath},
-    envelope::{MailParameters, Notify, RcptParameters},
+    envelope::{MailParameters, Notify, RcptParameters, Return},
 };
 use store::{
     Limits, MessageId, Store, Timestamp,
@@ -64,6 +66,16 @@ impl Bench {
     }
 
     async fn enqueue(&self, from: &str, to: &[&str], notify: Option<Notify>) -> MessageId {
+        self.enqueue_with(from, to, notify, MailParameters::default()).await
+    }
+
+    async fn enqueue_with(
+        &self,
+        from: &str,
+        to: &[&str],
+        notify: Option<Notify>,
+        mail: MailParameters,
+    ) -> MessageId {
         let now = self.appliance.clock.now();
         let mut writer = self.store.begin(now).unwrap();
         if let Some(pending) = writer.write(BODY).unwrap() {
@@ -78,11 +90,12 @@ impl Bench {
         let delivery = NewDelivery { destination, recipients, next_attempt: now, expires };
         let from = ReversePath::parse(&format!("<{from}>")).unwrap();
         let message = NewMessage {
-            envelope: Envelope { from, parameters: MailParameters::default() },
+            envelope: Envelope { from, parameters: mail },
             source: Source::Local { about: None },
             received_at: now,
             deliveries: vec![delivery],
             events: vec![],
+            streams: Vec::new(),
         };
         let id = writer.commit(message).await.unwrap().id;
         self.appliance.queued.notify_one();
@@ -164,6 +177,22 @@ async fn an_unknown_recipient_is_reported_and_the_other_gets_the_mail() {
         "{text}"
     );
     assert!(!text.contains("line"), "only the header section is returned");
+}
+
+#[tokio::test]
+async fn the_whole_message_comes_back_to_whoever_asked_for_it() {
+    for (ret, whole) in [(Some(Return::Full), true), (Some(Return::Headers), false), (None, false)] {
+        let mut bench = bench("");
+        let script = Script::default().rcpt("<no@ours.example>", "550 5.1.1 no such user");
+        let (_hop, sender) = (bench.hop(FIRST, script), bench.hop(SENDER, Script::default()));
+        let parameters = MailParameters { ret, ..MailParameters::default() };
+        bench.enqueue_with("a@sender.example", &["no@ours.example"], None, parameters).await;
+        bench.begin();
+        bench.until_empty().await;
+        let text = String::from_utf8(sender.mail()[0].body.clone()).unwrap();
+        let body = std::str::from_utf8(BODY).unwrap();
+        assert_eq!(text.contains(body), whole, "{text}");
+    }
 }
 
 #[tokio::test]
@@ -343,4 +372,53 @@ async fn many_recipients_go_in_several_transactions() {
     all.dedup();
     assert_eq!(all.len(), 250);
     assert_eq!(hop.connections(), 1);
+}
+
+#[tokio::test]
+async fn what_an_administrator_gives_up_is_reported_to_its_sender() {
+    let mut bench = bench("");
+    let refuses = Script::default().on("RCPT", Does::Say("450 4.2.1 mailbox busy"));
+    let (hop, sender) = (bench.hop(FIRST, refuses), bench.hop(SENDER, Script::default()));
+    let tried_id = bench.enqueue("a@sender.example", &["b@ours.example", "c@ours.example"], None).await;
+    bench.enqueue("", &["b@ours.example"], None).await;
+    bench.enqueue("a@sender.example", &["d@ours.example"], Some(Notify::Never)).await;
+    bench.begin();
+    let entries = bench.until("three attempts", |entries| entries.len() == 3 && tried(entries)).await;
+    let delivery = bench.delivery.as_ref().unwrap();
+    for entry in entries {
+        assert_eq!(delivery.bounce(entry.id).await, Ok(true));
+        assert!(matches!(delivery.bounce(entry.id).await, Err(StoreError::NotFound { .. })), "once only");
+    }
+    bench.until_empty().await;
+    assert!(hop.mail().is_empty());
+    let notices = sender.mail();
+    assert_eq!(notices.len(), 1, "the null sender, and who wants no word, hear nothing");
+    let text = String::from_utf8(notices[0].body.clone()).unwrap();
+    for part in
+        ["Final-Recipient: rfc822; b@", "Final-Recipient: rfc822; c@", "Action: failed", "Status: 5.0.0"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(text.contains("given up by an administrator; the last reply was 450"), "{text}");
+    bench.store.flush_events().await.unwrap();
+    let query = store::log::Query { message: Some(tried_id), ..store::log::Query::default() };
+    let log = bench.store.events(&query).unwrap();
+    assert!(log.events.iter().any(|(_, event)| event.kind == "delivery.bounced"));
+}
+
+#[tokio::test]
+async fn an_attempt_under_way_decides_before_the_administrator() {
+    let mut bench = bench("");
+    let _silent = bench.network.listen(FIRST.parse().unwrap());
+    let id = bench.enqueue("a@sender.example", &["b@ours.example"], None).await;
+    bench.begin();
+    let opened = async {
+        while bench.network.tried.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LATE, opened).await.expect("an attempt");
+    let delivery = bench.delivery.as_ref().unwrap();
+    assert_eq!(delivery.bounce(store::DeliveryId { message: id, number: 0 }).await, Ok(false));
+    assert_eq!(bench.entries().len(), 1);
 }

@@ -12,10 +12,10 @@ use store::queue::Destination;
 
 use super::connection::Protection;
 use crate::{
-    dns::{Lookup, Resolver, TempError},
+    dns::{Budget, Lookup, Resolver, TempError},
     route::{self, Hop, HopHost, Own, RouteFault, Target},
     tls::{
-        client::{Check, TlsClient},
+        client::{Check, Dane, TlsClient},
         dane, roots,
     },
 };
@@ -57,6 +57,16 @@ impl<'a> Place<'a> {
         matches!(self, Place::Ours(_))
     }
 
+    /// Where its mail goes, for people.
+    pub(super) fn route(&self, destination: &Destination) -> String {
+        match self {
+            Place::Ours(domain) => {
+                domain.route.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ")
+            }
+            _ => destination.to_string(),
+        }
+    }
+
     /// Whether every host that is configured is a front end of Microsoft 365.
     pub(super) fn is_microsoft(&self) -> bool {
         let microsoft = |route: &Route| match &route.host {
@@ -93,46 +103,82 @@ impl Ways {
         !self.addresses.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// The hosts of a verification server, best first.
+    pub(super) async fn hops_of(
+        &self,
+        resolver: &Resolver,
+        config: &Config,
+        server: &Route,
+    ) -> Result<Vec<Hop>, RouteFault> {
+        self.find(resolver, config, Target::Configured(std::slice::from_ref(server))).await
+    }
+
+    /// What one message may ask of DNS.
+    pub(super) fn resolver(&self, config: &Config) -> Resolver {
+        let limits = &config.limits;
+        let time = limits.dns_time_per_message.duration();
+        self.resolver.within(Budget::new(limits.dns_questions_per_message, time))
+    }
+
+    /// Who answers, without a bound for one message.
+    pub(super) fn unbounded_resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
     /// The hosts to try, best first.
-    pub(super) async fn hops(&self, config: &Config, place: &Place<'_>) -> Result<Vec<Hop>, RouteFault> {
-        let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = Own { hostname: config.network.hostname.clone(), addresses };
-        let mut shuffle = || self.random();
+    pub(super) async fn hops(
+        &self,
+        resolver: &Resolver,
+        config: &Config,
+        place: &Place<'_>,
+    ) -> Result<Vec<Hop>, RouteFault> {
         let target = match place {
             Place::Ours(domain) => Target::Configured(&domain.route),
             Place::Foreign(name) => Target::Foreign(name),
             Place::Literal(route) => Target::Literal(route),
             Place::Unknown => return Err(RouteFault::NoRoute),
         };
-        route::find(&self.resolver, &own, target, &mut shuffle).await
+        self.find(resolver, config, target).await
+    }
+
+    /// What is ours, and never a next hop.
+    pub(super) fn own(&self, hostname: &DomainName) -> Own {
+        let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Own { hostname: hostname.clone(), addresses }
+    }
+
+    async fn find(
+        &self,
+        resolver: &Resolver,
+        config: &Config,
+        target: Target<'_>,
+    ) -> Result<Vec<Hop>, RouteFault> {
+        let own = self.own(&config.network.hostname);
+        let mut shuffle = || self.random();
+        route::find(resolver, &own, target, &mut shuffle).await
     }
 
     /// How a connection to `hop` is to be protected.
     ///
     /// # Errors
     /// The TLSA records could not be asked for: then the host is not used (RFC 7672 §2.1.2).
-    pub(super) async fn protection(&self, place: &Place<'_>, hop: &Hop) -> Result<Protection, TempError> {
-        if let Place::Ours(domain) = place
-            && domain.tls == RouteTls::Required
-        {
-            return Ok(Protection { policy: TlsPolicy::Required, check: Check::Name });
+    pub(super) async fn protection(
+        &self,
+        resolver: &Resolver,
+        place: &Place<'_>,
+        hop: &Hop,
+    ) -> Result<Protection, TempError> {
+        let required = matches!(place, Place::Ours(domain) if domain.tls == RouteTls::Required);
+        let dane = dane(resolver, hop).await;
+        if required {
+            // A name that a trusted root vouches for is what was asked for; records that name the certificate are
+            // better, and what they say cannot be doubted.
+            let named = Protection { policy: TlsPolicy::Required, check: Check::Name };
+            let checks = |dane: &Protection| matches!(dane.check, Check::Dane(_));
+            return Ok(dane.ok().flatten().filter(checks).unwrap_or(named));
         }
         let opportunistic = Protection { policy: TlsPolicy::Opportunistic, check: Check::Nobody };
-        let HopHost::Name(host) = &hop.host else { return Ok(opportunistic) };
-        if !hop.authentic {
-            return Ok(opportunistic);
-        }
-        // RFC 7672 §2.2.3: at the port that is connected to.
-        let Ok(base) = DomainName::parse(&format!("_{}._tcp.{host}", hop.address.port())) else {
-            return Ok(opportunistic);
-        };
-        Ok(match self.resolver.tlsa(&base).await? {
-            Lookup::Found(found) if found.authentic => {
-                let check = dane::Records::usable(found.records).map_or(Check::Nobody, Check::Dane);
-                Protection { policy: TlsPolicy::Required, check }
-            }
-            _ => opportunistic,
-        })
+        Ok(dane?.unwrap_or(opportunistic))
     }
 
     /// The TLS settings of this configuration.
@@ -154,6 +200,29 @@ impl Ways {
         let _ = self.random.fill(&mut octets);
         u32::from_ne_bytes(octets)
     }
+}
+
+/// What the host's TLSA records demand; `None` where there are none that DNSSEC proves.
+async fn dane(resolver: &Resolver, hop: &Hop) -> Result<Option<Protection>, TempError> {
+    let (HopHost::Name(host), Some(proof)) = (&hop.host, &hop.proof) else { return Ok(None) };
+    let bases = [Some(&proof.canonical), (proof.canonical != *host).then_some(host)];
+    for base in bases.into_iter().flatten() {
+        // RFC 7672 §2.2.3: at the port that is connected to. What is too long to have a name below has no records.
+        let Ok(name) = DomainName::parse(&format!("_{}._tcp.{base}", hop.address.port())) else {
+            continue;
+        };
+        if let Lookup::Found(found) = resolver.tlsa(&name).await?
+            && found.authentic
+        {
+            let names = [Some(base), Some(host), proof.domain.as_ref()];
+            let names = names.into_iter().flatten().cloned().collect();
+            // RFC 7672 §2.2: records none of which can be used demand TLS, and check nobody.
+            let check = dane::Records::usable(found.records)
+                .map_or(Check::Nobody, |records| Check::Dane(Dane { records, names }));
+            return Ok(Some(Protection { policy: TlsPolicy::Required, check }));
+        }
+    }
+    Ok(None)
 }
 
 /// A root that cannot be used is left out: what chains to it is then refused, and the chain shown.

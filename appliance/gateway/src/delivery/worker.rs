@@ -7,7 +7,11 @@ use smtp::Time;
 use store::{DeliveryId, queue::Destination};
 use tokio::time::sleep;
 
-use super::{attempt, connection::Connection, shared::Shared};
+use super::{
+    attempt,
+    connection::Connection,
+    shared::{Claim, Shared},
+};
 
 /// How long a connection without work is kept, for what may come.
 const IDLE: Duration = Duration::from_secs(30);
@@ -43,7 +47,12 @@ pub(super) async fn run(shared: Arc<Shared>, destination: Destination) {
         match next {
             Some(id) => {
                 let task = Task { shared: &shared, id };
-                attempt::run(&shared, &destination, id, &mut link).await;
+                // Somebody else is giving it up; it is found due again if that fails.
+                if shared.state().claim(id) {
+                    let claim = Claim { shared: &shared, id };
+                    attempt::run(&shared, &destination, id, &mut link).await;
+                    drop(claim);
+                }
                 drop(task);
                 if !shared.state().is_crowded(&destination, shared.now()) {
                     continue;

@@ -5,12 +5,14 @@
 //! The resolvers are trusted to recurse; no answer is trusted to be about what was asked.
 
 mod answer;
+mod budget;
 mod cache;
 mod query;
 mod question;
 mod resolver;
 
 pub use answer::{Mx, Tlsa};
-pub use query::{Action, Entropy, Event, Query};
+pub use budget::Budget;
+pub use query::{Action, Entropy, Event, Patience, Query};
 pub use question::{Kind, Question};
 pub use resolver::{Found, Lookup, Resolver, Settings, TempError};

@@ -9,10 +9,22 @@ use super::{
     question::{self, Asked, Question},
 };
 
-/// Packets sent for one question, by UDP and TCP together.
-pub(super) const TRIES: u32 = 3;
-/// How long each of them is waited for; the whole question ends after 15 s.
-pub(super) const TRY_TIME: Duration = Duration::from_secs(5);
+/// How patient a question is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Packets sent for it, by UDP and TCP together.
+    pub tries: u32,
+    /// How long each of them is waited for.
+    pub time: Duration,
+}
+
+impl Default for Patience {
+    /// Three tries of 5 s, so that the whole question ends after 15 s.
+    fn default() -> Patience {
+        Patience { tries: 3, time: Duration::from_secs(5) }
+    }
+}
+
 /// Datagrams that do not fit the question before we stop listening to any and ask by TCP (RFC 5452 §9.2).
 pub(super) const STRAYS_MAX: u32 = 50;
 
@@ -55,6 +67,7 @@ pub enum Action {
 pub struct Query {
     question: Question,
     servers: usize,
+    patience: Patience,
     server: usize,
     tries: u32,
     edns: bool,
@@ -68,10 +81,11 @@ pub struct Query {
 
 impl Query {
     /// A question to `servers` resolvers, beginning with number `first`.
-    pub fn new(question: Question, servers: usize, first: usize) -> Query {
+    pub fn new(question: Question, servers: usize, first: usize, patience: Patience) -> Query {
         Query {
             question,
             servers,
+            patience,
             server: first.checked_rem(servers).unwrap_or(0),
             tries: 0,
             edns: true,
@@ -148,13 +162,13 @@ impl Query {
     }
 
     fn send(&mut self, now: Duration, fresh: Entropy) -> Action {
-        if self.servers == 0 || self.tries >= TRIES {
+        if self.servers == 0 || self.tries >= self.patience.tries {
             self.asked = None;
             return Action::Done(Err(self.reason));
         }
         self.tries += 1;
         self.strays = 0;
-        self.until = now + TRY_TIME;
+        self.until = now + self.patience.time;
         let Some((asked, packet)) = question::encode(&self.question, fresh.id, &fresh.case, self.edns) else {
             return Action::Done(Err("the name does not fit into a question"));
         };

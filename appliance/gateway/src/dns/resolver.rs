@@ -16,8 +16,9 @@ use tokio::{
 
 use super::{
     answer::{Answer, Mx, Outcome, Tlsa, Value},
+    budget::Budget,
     cache::Cache,
-    query::{Action, Entropy, Event, Query},
+    query::{Action, Entropy, Event, Patience, Query},
     question::{DATAGRAM_MAX, Kind, Question},
 };
 use crate::transport::{Datagrams, Stream, Transport};
@@ -25,13 +26,25 @@ use crate::transport::{Datagrams, Stream, Transport};
 /// Questions on their way at a time; further ones wait.
 const QUESTIONS_MAX: usize = 256;
 
-/// Which resolvers are asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Answers that are remembered where nothing else is said: some 4 MB in a busy appliance.
+const CACHE: usize = 4_096;
+
+/// Which resolvers are asked, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Port 53 in the appliance.
     pub servers: Vec<SocketAddr>,
     /// Whether an answer's AD bit is believed: the resolvers validate, and the way to them cannot be forged.
     pub validating: bool,
+    pub patience: Patience,
+    /// Answers that are remembered.
+    pub cache: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { servers: Vec::new(), validating: false, patience: Patience::default(), cache: CACHE }
+    }
 }
 
 /// What was found out.
@@ -65,7 +78,10 @@ pub struct TempError {
 
 /// A handle on the one resolver of the gateway; cheap to clone.
 #[derive(Clone)]
-pub struct Resolver(Arc<Inner>);
+pub struct Resolver {
+    inner: Arc<Inner>,
+    budget: Option<Arc<Budget>>,
+}
 
 struct Inner {
     transport: Arc<dyn Transport>,
@@ -84,20 +100,26 @@ impl std::fmt::Debug for Resolver {
 
 impl Resolver {
     pub fn new(transport: Arc<dyn Transport>, settings: Settings) -> Resolver {
-        Resolver(Arc::new(Inner {
+        let inner = Inner {
             transport,
+            cache: Mutex::new(Cache::new(settings.cache)),
             settings: RwLock::new(Arc::new(settings)),
-            cache: Mutex::default(),
             start: Instant::now(),
             under_way: Semaphore::new(QUESTIONS_MAX),
             random: SystemRandom::new(),
-        }))
+        };
+        Resolver { inner: Arc::new(inner), budget: None }
+    }
+
+    /// The same resolver for the sake of one message, which may not ask without end.
+    pub fn within(&self, budget: Budget) -> Resolver {
+        Resolver { inner: self.inner.clone(), budget: Some(Arc::new(budget)) }
     }
 
     /// Asks others from now on, as when a new lease names them; what is remembered is forgotten.
     pub fn configure(&self, settings: Settings) {
-        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        *self.0.cache.lock().unwrap_or_else(PoisonError::into_inner) = Cache::default();
+        *self.cache() = Cache::new(settings.cache);
+        *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// Whether DANE can be used.
@@ -161,9 +183,16 @@ impl Resolver {
         if let Some(answer) = self.cache().get(&question, self.now()) {
             return Ok(answer);
         }
-        let _turn = self.0.under_way.acquire().await.map_err(|_| "the resolver is shutting down")?;
+        let until = self.budget.as_ref().map(|budget| budget.take()).transpose()?;
+        let _turn = self.inner.under_way.acquire().await.map_err(|_| "the resolver is shutting down")?;
         let settings = self.settings();
-        let answer = self.ask(&question, &settings).await?;
+        let asked = self.ask(&question, &settings);
+        let answer = match until {
+            Some(until) => timeout_at(until, asked)
+                .await
+                .map_err(|_| "the questions for one message took too long")??,
+            None => asked.await?,
+        };
         // An answer of resolvers that are no longer configured is used once, and not remembered.
         if Arc::ptr_eq(&settings, &self.settings()) {
             self.cache().put(question, answer.clone(), self.now());
@@ -174,7 +203,12 @@ impl Resolver {
     /// Drives one [`Query`] to its end.
     async fn ask(&self, question: &Question, settings: &Settings) -> Result<Answer, &'static str> {
         let fresh = self.entropy()?;
-        let mut query = Query::new(question.clone(), settings.servers.len(), usize::from(fresh.case[31]));
+        let mut query = Query::new(
+            question.clone(),
+            settings.servers.len(),
+            usize::from(fresh.case[31]),
+            settings.patience,
+        );
         let mut line = Line::None;
         let mut packet = vec![0; usize::from(DATAGRAM_MAX)];
         let mut action = query.start(self.now(), fresh);
@@ -191,7 +225,7 @@ impl Resolver {
                 }
                 Action::Listen { until } => until,
             };
-            let heard = timeout_at(self.0.start + until, line.hear(&mut packet)).await;
+            let heard = timeout_at(self.inner.start + until, line.hear(&mut packet)).await;
             let fresh = self.entropy()?;
             let event = match &heard {
                 Err(_) => Event::Tick,
@@ -207,11 +241,11 @@ impl Resolver {
     async fn udp(&self, settings: &Settings, server: usize, packet: &[u8], until: Duration) -> Line {
         let Some(&to) = settings.servers.get(server) else { return Line::None };
         let open = async {
-            let flow = self.0.transport.udp(to).await.ok()?;
+            let flow = self.inner.transport.udp(to).await.ok()?;
             flow.send(packet).await.ok()?;
             Some(flow)
         };
-        match timeout_at(self.0.start + until, open).await {
+        match timeout_at(self.inner.start + until, open).await {
             Ok(Some(flow)) => Line::Flow(flow),
             _ => Line::None,
         }
@@ -221,34 +255,34 @@ impl Resolver {
         let Some(&to) = settings.servers.get(server) else { return Line::None };
         let wait = until.saturating_sub(self.now());
         let open = async {
-            let mut stream = self.0.transport.connect(to, wait).await.ok()?;
+            let mut stream = self.inner.transport.connect(to, wait).await.ok()?;
             let len = u16::try_from(packet.len()).ok()?;
             // RFC 7766 §8: length and message in one write.
             let framed = [&len.to_be_bytes()[..], packet].concat();
             stream.io.write_all(&framed).await.ok()?;
             Some(stream)
         };
-        match timeout_at(self.0.start + until, open).await {
+        match timeout_at(self.inner.start + until, open).await {
             Ok(Some(stream)) => Line::Stream(stream),
             _ => Line::None,
         }
     }
 
     fn settings(&self) -> Arc<Settings> {
-        self.0.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.0.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Duration {
-        self.0.start.elapsed()
+        self.inner.start.elapsed()
     }
 
     fn entropy(&self) -> Result<Entropy, &'static str> {
         let (mut id, mut case) = ([0; 2], [0; 32]);
-        let filled = self.0.random.fill(&mut id).and_then(|()| self.0.random.fill(&mut case));
+        let filled = self.inner.random.fill(&mut id).and_then(|()| self.inner.random.fill(&mut case));
         filled.map_err(|_| "the system gives no random numbers")?;
         Ok(Entropy { id: u16::from_ne_bytes(id), case })
     }

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 /// RFC 5322 §2.1.1, without the line end.
-const LINE_MAX: usize = 998;
+pub(super) const LINE_MAX: usize = 998;
 /// RFC 2045 §6.8.
 const BASE64_LINE: usize = 76;
 

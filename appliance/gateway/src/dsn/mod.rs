@@ -1,10 +1,12 @@
 //! Delivery status notifications: what became of a message, for its sender (RFC 3461, RFC 3464, RFC 6533).
 //!
 //! Pure: facts in, a message out. Every line passes through [`lines::Lines`], which holds no way to write a line end
-//! of a peer's making. Of the original only the header section is returned.
+//! of a peer's making. Of the original the header section is returned,
+//! or all of a small one to whoever asked for it.
 
 mod lines;
 mod report;
+mod returned;
 
 use config_schema::name::DomainName;
 use smtp::{
@@ -21,6 +23,9 @@ pub use report::compose;
 
 /// Octets of the original's header section that are returned.
 pub const HEADERS_MAX: usize = 32 * 1024;
+/// Octets of an original that is returned whole (RFC 3461 §6.2 leaves it to us), so that nobody sends much to a forged
+/// sender through us. In base64 it fits a notice of the store's along with the rest.
+pub const ORIGINAL_MAX: usize = 64 * 1024;
 /// Recipients described in one notice, so that it stays small; further ones get another notice.
 pub const RECIPIENTS_MAX: usize = 50;
 
@@ -51,7 +56,7 @@ pub struct Facts<'a> {
     pub name: &'a str,
     pub now: Timestamp,
     pub message: &'a Message,
-    /// The beginning of the original, at least its header section or [`HEADERS_MAX`] octets of it.
+    /// The original if it has [`ORIGINAL_MAX`] octets or fewer; else its beginning, at least [`HEADERS_MAX`] octets.
     pub original: &'a [u8],
     pub action: Action,
     pub recipients: &'a [Reported<'a>],

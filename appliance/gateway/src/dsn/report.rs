@@ -1,11 +1,11 @@
-//! The notice itself: `multipart/report` with a text for people, the status for machines, and the header section.
+//! The notice itself: `multipart/report` with a text for people, the status for machines, and what is returned.
 
 use std::time::Duration;
 
 use smtp::{address::Address, envelope::OriginalRecipient};
 use store::Timestamp;
 
-use super::{Action, Facts, HEADERS_MAX, Notice, RECIPIENTS_MAX, Reported, address_of, lines::Lines};
+use super::{Action, Facts, Notice, RECIPIENTS_MAX, Reported, address_of, lines::Lines, returned};
 
 /// Writes the notice; `None` when there is nobody to send it to: a null sender (RFC 5321 §4.5.5) or no recipients.
 pub fn compose(facts: &Facts<'_>) -> Option<Notice> {
@@ -19,7 +19,7 @@ pub fn compose(facts: &Facts<'_>) -> Option<Notice> {
     head(&mut out, facts, &to, &boundary);
     part(&mut out, &boundary, |out| text_part(out, facts));
     part(&mut out, &boundary, |out| status_part(out, facts));
-    part(&mut out, &boundary, |out| headers_part(out, facts, &boundary));
+    part(&mut out, &boundary, |out| returned::write(out, facts, &boundary));
     out.add(&format!("--{boundary}--"));
     let smtputf8 = !to.is_ascii();
     Some(Notice { to, body: out.into_bytes(), smtputf8 })
@@ -82,7 +82,7 @@ fn text_part(out: &mut Lines, facts: &Facts<'_>) {
 }
 
 /// Writes the rest of a part: as it is if it is ASCII, else in base64, which passes everywhere.
-fn body(out: &mut Lines, octets: &[u8]) {
+pub(super) fn body(out: &mut Lines, octets: &[u8]) {
     match std::str::from_utf8(octets) {
         Ok(text) if text.is_ascii() => {
             out.empty();
@@ -128,37 +128,6 @@ fn status_part(out: &mut Lines, facts: &Facts<'_>) {
         if let Action::Delayed { until } = facts.action {
             out.ascii(&format!("Will-Retry-Until: {}", date(until)));
         }
-    }
-}
-
-/// The original's header section: as text where it is ASCII, else as `message/global-headers` (RFC 6533 §6.3).
-fn headers_part(out: &mut Lines, facts: &Facts<'_>, boundary: &str) {
-    let headers = header_section(facts.original);
-    let mut lines = Lines::default();
-    for line in headers.split(|&octet| octet == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = String::from_utf8_lossy(line);
-        if text.is_empty() || text.contains(boundary) {
-            break;
-        }
-        lines.add(&text);
-    }
-    let octets = lines.as_bytes();
-    out.add(if octets.is_ascii() {
-        "Content-Type: text/rfc822-headers"
-    } else {
-        "Content-Type: message/global-headers"
-    });
-    body(out, octets);
-}
-
-/// Up to the empty line, whole lines only.
-fn header_section(original: &[u8]) -> &[u8] {
-    let cut = original.get(..HEADERS_MAX).unwrap_or(original);
-    match cut.windows(4).position(|four| four == b"\r\n\r\n") {
-        Some(end) => &cut[..end],
-        None if cut.len() == original.len() => cut,
-        None => cut.iter().rposition(|&octet| octet == b'\n').map_or(&[][..], |end| &cut[..end]),
     }
 }
 

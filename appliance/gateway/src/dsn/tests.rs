@@ -159,7 +159,77 @@ fn the_returned_header_is_bounded() {
     assert!(text.len() < HEADERS_MAX + 4096);
 }
 
+/// A failure notice about `original` to a sender who asked for it whole.
+fn whole(original: &[u8], action: Action) -> String {
+    let mut message = message("<a@b.example>");
+    message.envelope.parameters.ret = Some(smtp::envelope::Return::Full);
+    message.size = original.len() as u64;
+    notice(&message, action, &recipient("<c@d.example>"), &reply("x"), original).unwrap()
+}
+
+#[test]
+fn a_small_message_is_returned_whole_to_whoever_asked_for_it() {
+    let text = whole(ORIGINAL, Action::Failed);
+    let original = std::str::from_utf8(ORIGINAL).unwrap();
+    assert!(text.contains(&format!("\r\nContent-Type: message/rfc822\r\n\r\n{original}\r\n--=_")), "{text}");
+    let late = whole(ORIGINAL, Action::Delayed { until: at(432_000) });
+    assert!(
+        late.contains("text/rfc822-headers") && !late.contains("secret"),
+        "RFC 3461 §4.3: not of a delay"
+    );
+}
+
+#[test]
+fn what_cannot_stand_in_a_notice_as_it_is_comes_as_its_header() {
+    let long = [b"Subject: x\r\n\r\n", &b"y".repeat(999)[..], b"\r\n"].concat();
+    for original in [
+        &long[..],
+        b"Subject: x\r\n\r\nno end",
+        b"Subject: x\r\n\r\n\0\r\n",
+        b"Subject: x\r\n\r\nbare\nend\r\n",
+        b"Subject: x\r\n\r\n--=_abc-0_1795000070000000--\r\n",
+    ] {
+        let text = whole(original, Action::Failed);
+        assert!(text.contains("Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_message_of_eight_bits_is_returned_in_base64() {
+    let text = whole("Subject: x\r\n\r\ngrüße\r\n".as_bytes(), Action::Failed);
+    assert!(
+        text.is_ascii() && text.contains("Content-Type: message/global\r\nContent-Transfer-Encoding: base64")
+    );
+}
+
+#[test]
+fn a_message_of_64_kib_is_returned_and_one_octet_more_is_not() {
+    for (octets, returned) in [(ORIGINAL_MAX - 1, true), (ORIGINAL_MAX, true), (ORIGINAL_MAX + 1, false)] {
+        let mut original = b"Subject: x\r\n\r\n".to_vec();
+        original.extend(b"0123456789abcd\r\n".iter().cycle().take(octets - original.len() - 2));
+        original.truncate(octets - 2);
+        if original.ends_with(b"\r") {
+            *original.last_mut().unwrap() = b'x';
+        }
+        original.extend(b"\r\n");
+        assert_eq!(original.len(), octets);
+        let text = whole(&original, Action::Failed);
+        assert_eq!(text.contains("message/rfc822"), returned, "{octets}");
+        assert!(text.len() < ORIGINAL_MAX + 4096);
+    }
+}
+
 proptest! {
+    /// However it is asked for, what comes back has lines as a message has.
+    #[test]
+    fn a_returned_message_breaks_nothing(original in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let text = whole(&original, Action::Failed);
+        let bare = text.replace("\r\n", "");
+        prop_assert!(!bare.contains('\r') && !bare.contains('\n'));
+        prop_assert!(text.split("\r\n").all(|line| line.len() <= 998));
+        prop_assert_eq!(text.matches("\r\n--=_abc-0_").count(), 4);
+    }
+
     /// Whatever a peer said or sent, every line ends in CR LF, none is too long, and the structure stands.
     #[test]
     fn nothing_that_is_quoted_breaks_out(said in ".*", host in ".*", original in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -36,6 +36,8 @@ pub enum Kind {
     DeliveryFailed,
     /// A delivery waits until it is released.
     DeliveryHeld,
+    /// An administrator gave recipients up.
+    Bounced,
     /// A status notification was enqueued for the sender.
     NoticeSent,
     /// An alarm: everything for a destination waits until our configuration, or the tenant's, is mended.
@@ -46,10 +48,34 @@ pub enum Kind {
     QueueUnreadable,
     /// What an attempt came to was refused by the store.
     AttemptUnrecorded,
+    /// An alarm: a verification server refuses, and not because of a recipient.
+    VerificationRefused,
+    /// What verification servers said cannot be read from the disk or written to it.
+    VerificationUnkept,
+    /// A domain was checked.
+    DomainChecked,
+    /// A user lookup cannot do its work, or can again.
+    LookupChanged,
+    /// A login was checked.
+    Login,
+    /// Streams that had no mail for long are gone.
+    StreamsExpired,
     /// The time was found by SNTP.
     ClockSet,
     /// An alarm: the clock is off, or nobody says what time it is.
     ClockUnsure,
+    /// A directory was read to its end; what was read is in use.
+    DirectoryRead,
+    /// A directory is read from its beginning, as it no longer knows what we have read.
+    DirectoryRestarted,
+    /// An alarm: a reading would lose many addresses, and waits to be confirmed.
+    DirectoryHeld,
+    /// What was held is in use.
+    DirectoryReleased,
+    /// A directory cannot be read.
+    DirectoryFault,
+    /// A directory is read again.
+    DirectoryRecovered,
 }
 
 impl Kind {
@@ -72,13 +98,26 @@ impl Kind {
             Kind::DeliveryDeferred => "delivery.deferred",
             Kind::DeliveryFailed => "delivery.failed",
             Kind::DeliveryHeld => "delivery.held",
+            Kind::Bounced => "delivery.bounced",
             Kind::NoticeSent => "delivery.notice",
             Kind::DestinationHeld => "delivery.destination-held",
             Kind::DestinationReleased => "delivery.destination-released",
             Kind::QueueUnreadable => "delivery.queue-unreadable",
             Kind::AttemptUnrecorded => "delivery.unrecorded",
+            Kind::VerificationRefused => "verification.refused",
+            Kind::VerificationUnkept => "verification.unkept",
+            Kind::DomainChecked => "domain.checked",
+            Kind::LookupChanged => "lookup.changed",
+            Kind::Login => "login.checked",
+            Kind::StreamsExpired => "stream.expired",
             Kind::ClockSet => "time.set",
             Kind::ClockUnsure => "time.unsure",
+            Kind::DirectoryRead => "directory.read",
+            Kind::DirectoryRestarted => "directory.restarted",
+            Kind::DirectoryHeld => "directory.held",
+            Kind::DirectoryReleased => "directory.released",
+            Kind::DirectoryFault => "directory.fault",
+            Kind::DirectoryRecovered => "directory.recovered",
         }
     }
 }

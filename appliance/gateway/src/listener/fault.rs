@@ -31,7 +31,9 @@ impl MessageFault {
             MessageFault::Store(StoreError::TooLarge { .. }) => {
                 Reply::new(552, "Message too large").enhanced(5, 3, 4)
             }
-            MessageFault::Store(StoreError::Resource(Resource::Full { .. })) => no_room(),
+            MessageFault::Store(StoreError::Resource(Resource::Full { .. } | Resource::TooMany { .. })) => {
+                no_room()
+            }
             MessageFault::Store(_) | MessageFault::NoTransaction => {
                 Reply::new(451, "Local error, try again later").enhanced(4, 3, 0)
             }
@@ -60,6 +62,7 @@ mod tests {
     fn no_fault_of_ours_bounces_mail() {
         let ours = [
             StoreError::Resource(Resource::Full { free: 1, reserve: 2 }),
+            StoreError::Resource(Resource::TooMany { what: "streams", limit: 1 }),
             StoreError::Resource(Resource::Busy { limit: 1 }),
             StoreError::Resource(Resource::Memory { limit: 1 }),
             StoreError::Resource(Resource::Disk("gone".into())),

@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 
 use crate::appliance::Appliance;
+use crate::directory::Directory;
 use crate::tls::server::ServerTls;
 use conversation::Conversation;
 pub use gate::{Gate, Place};
@@ -42,6 +43,7 @@ pub struct Listener(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     appliance: Appliance,
+    directory: Directory,
     tls: ServerTls,
     gate: Gate,
     settings: Settings,
@@ -68,12 +70,12 @@ pub struct Bulk {
 }
 
 impl Listener {
-    pub fn new(appliance: Appliance, tls: ServerTls) -> Listener {
+    pub fn new(appliance: Appliance, directory: Directory, tls: ServerTls) -> Listener {
         let gate = Gate::new(settings::source_limits(&appliance.config()));
         let (stop, _) = watch::channel(false);
         let (settings, refusals) = (Settings::default(), Refusals::default());
         let lingering = Semaphore::new(LINGERING_MAX);
-        Listener(Arc::new(Shared { appliance, tls, gate, settings, refusals, lingering, stop }))
+        Listener(Arc::new(Shared { appliance, directory, tls, gate, settings, refusals, lingering, stop }))
     }
 
     /// Talks with one client until the connection is closed. Never fails: what goes wrong ends this session and

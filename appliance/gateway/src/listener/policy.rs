@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config_schema::Config;
+use directory::decision::{NotOurs, Outcome};
 use jiff::tz::TimeZone;
 use smtp::message::received::{Received, Tls};
 use smtp::reply::Reply;
@@ -23,7 +24,8 @@ use super::sources::Offence;
 use super::transaction::Transaction;
 use crate::event::{Kind, escaped};
 use crate::message::Incoming;
-use crate::recipient;
+use crate::provisioning::cycle;
+use crate::recipient::{self, Recipient, RecipientFault, Streamed};
 use crate::tls::server::TlsFacts;
 
 /// What is known and decided about one session.
@@ -77,7 +79,7 @@ impl Policy {
                 Answer::Accept
             }
             Question::Mail(mail) => self.mail(mail),
-            Question::Rcpt(rcpt) => self.rcpt(rcpt),
+            Question::Rcpt(rcpt) => self.rcpt(rcpt).await,
             Question::Data => self.data().await,
             Question::EndOfMessage(end) => self.end_of_message(end).await,
         }
@@ -161,36 +163,51 @@ impl Policy {
         Answer::Accept
     }
 
-    fn rcpt(&mut self, rcpt: Rcpt) -> Answer {
-        let Some(transaction) = &mut self.transaction else {
+    async fn rcpt(&mut self, rcpt: Rcpt) -> Answer {
+        if self.transaction.is_none() {
             return Answer::Refuse(MessageFault::NoTransaction.reply());
+        }
+        let recipient = match recipient::decide(&self.config, self.peer.ip(), &rcpt.to) {
+            Ok(recipient) => recipient,
+            Err(refusal) => return self.refuse_recipient(&rcpt, &refusal.into()),
         };
-        match recipient::decide(&self.config, self.peer.ip(), &rcpt.to) {
-            Ok(recipient) => {
-                transaction.add(recipient, rcpt.parameters);
-                Answer::Accept
+        let streamed = match self.stream_of(&recipient).await {
+            Ok(streamed) => streamed,
+            Err(fault) => return self.refuse_recipient(&rcpt, &fault),
+        };
+        if let Some(transaction) = &mut self.transaction {
+            transaction.add(recipient, rcpt.parameters, streamed);
+        }
+        Answer::Accept
+    }
+
+    /// The stream of a recipient that is real; none for one that is relayed to.
+    async fn stream_of(&self, recipient: &Recipient) -> Result<Option<Streamed>, RecipientFault> {
+        if recipient.relayed {
+            return Ok(None);
+        }
+        let client = Some(self.peer.ip());
+        let verdict = self.shared.directory.decide(&self.config, client, &recipient.address).await;
+        match verdict.map(|verdict| verdict.outcome) {
+            Ok(Outcome::Accept { stream, because }) => {
+                Ok(Some(Streamed { stream, because: because.to_string() }))
             }
-            Err(refusal) => self.refuse_recipient(&rcpt, refusal),
+            Ok(Outcome::Refuse { why }) => Err(RecipientFault::Refused(why)),
+            Ok(Outcome::Defer { why }) => Err(RecipientFault::Deferred(why)),
+            // The domain went away with a configuration that came meanwhile.
+            Err(NotOurs) => Err(recipient::Refusal::RelayingDenied.into()),
         }
     }
 
-    fn refuse_recipient(&mut self, rcpt: &Rcpt, refusal: recipient::Refusal) -> Answer {
-        let (fault, reply) = match refusal {
-            recipient::Refusal::RelayingDenied => {
-                (FaultClass::Peer, Reply::new(550, "Relaying denied").enhanced(5, 7, 1))
-            }
-            recipient::Refusal::NoDomain => {
-                let reply = Reply::new(450, "No domain is configured here yet").enhanced(4, 3, 5);
-                (FaultClass::Configuration, reply)
-            }
-        };
-        let event = self.event(Kind::RecipientRefused).fault(fault).field("recipient", &rcpt.to);
+    fn refuse_recipient(&mut self, rcpt: &Rcpt, fault: &RecipientFault) -> Answer {
+        let reply = fault.reply();
+        let event = self.event(Kind::RecipientRefused).fault(fault.class()).field("recipient", &rcpt.to);
         let event = match &self.transaction {
             Some(transaction) => event.field("sender", transaction.from()),
             None => event,
         };
-        self.record(event.field("reply", &reply));
-        if refusal == recipient::Refusal::NoDomain {
+        self.record(event.field("why", fault).field("reply", &reply));
+        if !fault.is_guess() {
             return Answer::Refuse(reply);
         }
         self.count_unknown();
@@ -255,10 +272,11 @@ impl Policy {
             .field("protocol", end.protocol.as_str());
         let (id, envelope) = (intake.id(), transaction.envelope(end.kind));
         let now = self.shared.appliance.clock.now();
+        let streams = transaction.streams(cycle::of(now, self.config.provisioning.cycle_day));
         let deliveries = transaction.deliveries(now, self.config.delivery.lifetime.duration());
         // In the same commit: a message is never without its event, nor an event without its message.
         let events = vec![escaped(accepted)];
-        let new = NewMessage { envelope, source, received_at: now, deliveries, events };
+        let new = NewMessage { envelope, source, received_at: now, deliveries, events, streams };
         match intake.commit(new).await {
             Ok(id) => {
                 self.accepted += 1;

@@ -72,6 +72,7 @@ fn session_settings(config: &Config) -> ServerConfig {
         data_line: length(limits.data_line),
     };
     settings.timeouts = Timeouts {
+        banner: limits.banner_time.duration(),
         command: limits.command_time.duration(),
         data_block: limits.data_block_time.duration(),
         data: limits.data_time.duration(),
@@ -79,4 +80,22 @@ fn session_settings(config: &Config) -> ServerConfig {
         ..Timeouts::default()
     };
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every limit of a session is the configuration's.
+    #[test]
+    fn sessions_have_the_limits_of_the_configuration() {
+        let text = "version = 1\n[network]\nhostname = \"mx.example.com\"\naddress = \"dhcp\"\n[limits]\n\
+                    banner-time = \"11s\"\ncommand-time = \"12s\"\ndata-block-time = \"13s\"\ndata-time = \"61s\"\n\
+                    tls-handshake-time = \"14s\"\nrecipients = 101\n";
+        let settings = session_settings(&Config::parse("test.toml", text).unwrap());
+        let times = settings.timeouts;
+        let seconds =
+            [times.banner, times.command, times.data_block, times.data, times.tls].map(|time| time.as_secs());
+        assert_eq!((seconds, settings.limits.recipients), ([11, 12, 13, 61, 14], 101));
+    }
 }

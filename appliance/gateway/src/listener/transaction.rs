@@ -8,9 +8,10 @@ use smtp::envelope::{BodyKind, MailParameters, RcptParameters};
 use store::Timestamp;
 use store::message::{Envelope, Recipient};
 use store::queue::{Destination, NewDelivery};
+use store::stream::StreamMail;
 
 use super::intake::Intake;
-use crate::recipient;
+use crate::recipient::{self, Streamed};
 
 /// What is known between MAIL and the end of the message. The session bounds how many recipients there are.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ struct Accepted {
     to: ForwardPath,
     destination: Destination,
     parameters: RcptParameters,
+    /// None for a recipient that is relayed to.
+    streamed: Option<Streamed>,
 }
 
 impl Transaction {
@@ -43,9 +46,35 @@ impl Transaction {
         self.parameters.smtputf8
     }
 
-    pub(super) fn add(&mut self, recipient: recipient::Recipient, parameters: RcptParameters) {
+    pub(super) fn add(
+        &mut self,
+        recipient: recipient::Recipient,
+        parameters: RcptParameters,
+        streamed: Option<Streamed>,
+    ) {
         let recipient::Recipient { address, destination, .. } = recipient;
-        self.recipients.push(Accepted { to: ForwardPath::Address(address), destination, parameters });
+        self.recipients.push(Accepted {
+            to: ForwardPath::Address(address),
+            destination,
+            parameters,
+            streamed,
+        });
+    }
+
+    /// What the message is to its streams: it counts for each once in a billing cycle.
+    pub(super) fn streams(&self, cycle: u32) -> Vec<StreamMail> {
+        let mail = |accepted: &Accepted| {
+            let streamed = accepted.streamed.as_ref()?;
+            let ForwardPath::Address(address) = &accepted.to else { return None };
+            Some(StreamMail {
+                stream: streamed.stream.to_string().into(),
+                domain: address.host().to_string().into(),
+                address: address.key().into(),
+                because: streamed.because.as_str().into(),
+                cycle,
+            })
+        };
+        self.recipients.iter().filter_map(mail).collect()
     }
 
     /// The recipient, if there is only one and it may be shown in an ASCII header.
@@ -76,7 +105,7 @@ impl Transaction {
     pub(super) fn deliveries(self, now: Timestamp, lifetime: Duration) -> Vec<NewDelivery> {
         let mut places: HashMap<Destination, usize> = HashMap::new();
         let mut deliveries: Vec<NewDelivery> = Vec::new();
-        for Accepted { to, destination, parameters } in self.recipients {
+        for Accepted { to, destination, parameters, .. } in self.recipients {
             let place = *places.entry(destination.clone()).or_insert_with(|| {
                 deliveries.push(NewDelivery {
                     destination,
@@ -108,6 +137,7 @@ mod tests {
             transaction.add(
                 recipient::Recipient { address, destination, relayed: false },
                 RcptParameters::default(),
+                None,
             );
         }
         transaction

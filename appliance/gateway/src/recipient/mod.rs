@@ -1,13 +1,18 @@
-//! Is this recipient one that we take mail for, and under which name does its mail wait in the queue?
+//! Is this recipient in a domain that we take mail for, and under which name does its mail wait in the queue?
+//! Whether it is real and whose it is, the directory says ([`crate::directory`]).
+
+mod fault;
 
 use std::net::IpAddr;
 
-use config_schema::Config;
 use config_schema::name::DomainName;
+use config_schema::{Config, StreamName};
 use smtp::address::{Address, ForwardPath, Host};
 use store::queue::Destination;
 
-/// A recipient that we take mail for.
+pub(crate) use fault::RecipientFault;
+
+/// A recipient that we take mail for, if it is real.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
     /// Always with a domain: a bare `postmaster` has got one of ours.
@@ -15,6 +20,13 @@ pub struct Recipient {
     pub destination: Destination,
     /// The domain is not ours; the client may relay.
     pub relayed: bool,
+}
+
+/// The stream of a recipient, and who vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streamed {
+    pub stream: StreamName,
+    pub because: String,
 }
 
 /// Why mail for a recipient is not taken.

@@ -34,6 +34,11 @@ impl Own {
         *name == self.hostname || name.as_str() == "localhost" || name.as_str().ends_with(".localhost")
     }
 
+    /// Whether we have an address of this family that reaches further than the link.
+    pub(super) fn reaches(&self, four: bool) -> bool {
+        self.addresses.iter().any(|own| own.is_ipv4() == four && !is_link_local(*own))
+    }
+
     /// Whether `address` may be connected to; private ones only where somebody configured the way there.
     pub(super) fn check(&self, address: IpAddr, configured: bool) -> Result<(), Unfit> {
         let loopback = address.is_loopback();

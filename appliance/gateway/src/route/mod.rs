@@ -31,11 +31,20 @@ const SMTP: u16 = 25;
 pub struct Hop {
     pub host: HopHost,
     pub address: SocketAddr,
-    /// Whether the way from the domain to this host's addresses was validated by DNSSEC: only then is DANE
-    /// looked for (RFC 7672 §2.2).
-    pub authentic: bool,
+    /// Where the way from the domain to this host's addresses was validated by DNSSEC: only then is DANE looked for
+    /// (RFC 7672 §2.2).
+    pub proof: Option<Proof>,
     /// Whether it is one of the shared front ends of Microsoft 365, which all count as one destination.
     pub microsoft: bool,
+}
+
+/// The names on a way that DNSSEC proves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Proof {
+    /// The end of the host name's aliases: TLSA records are looked for there first (RFC 7672 §2.2.3).
+    pub canonical: DomainName,
+    /// The domain whose MX records led to the host; a certificate may name it instead (RFC 7672 §3.2.2).
+    pub domain: Option<DomainName>,
 }
 
 /// What a host is called, for its certificate and for people.
@@ -62,6 +71,14 @@ impl std::fmt::Display for HopHost {
             HopHost::Name(name) => write!(f, "{name}"),
             HopHost::Address(address) => write!(f, "[{address}]"),
         }
+    }
+}
+
+impl Hop {
+    /// Whether it is another address of the same host, found by as good a way: then it is all one which answers.
+    pub fn is_same_host(&self, other: &Hop) -> bool {
+        let named = matches!(self.host, HopHost::Name(_)) && self.host == other.host;
+        named && self.address.port() == other.address.port() && self.proof == other.proof
     }
 }
 
@@ -109,8 +126,25 @@ struct Host<'a> {
     port: u16,
     /// Whether private addresses are allowed.
     configured: bool,
-    /// Whether its name came here by validated answers.
-    authentic: bool,
+    /// How its name came here.
+    named: Named<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    /// By answers that anybody may have forged.
+    Unproven,
+    /// By the configuration or by the recipient's address.
+    Given,
+    /// By the validated MX records of this domain.
+    By(&'a DomainName),
+}
+
+/// An address that may be connected to.
+struct Address {
+    address: IpAddr,
+    /// The end of the host's aliases, if the answer was validated.
+    proven: Option<DomainName>,
 }
 
 impl Search<'_> {
@@ -123,11 +157,10 @@ impl Search<'_> {
                 }
                 let address = SocketAddr::new(address, port.unwrap_or(SMTP));
                 let host = HopHost::Address(address.ip());
-                self.hops.push(Hop { host, address, authentic: false, microsoft: false });
+                self.hops.push(Hop { host, address, proof: None, microsoft: false });
             }
             (RouteHost::Name(name), Some(port)) => {
-                let authentic = self.resolver.validates();
-                self.host(Host { name, port, configured, authentic }).await;
+                self.host(Host { name, port, configured, named: Named::Given }).await;
             }
             (RouteHost::Name(name), None) => self.exchanges(name, configured).await,
         }
@@ -135,13 +168,14 @@ impl Search<'_> {
 
     /// RFC 5321 §5.1: the MX records of `name`, or without any, the addresses of `name` itself.
     async fn exchanges(&mut self, name: &DomainName, configured: bool) {
-        let (records, authentic) = match self.resolver.mx(name).await {
-            Ok(Lookup::Found(found)) => (found.records, found.authentic),
+        let (records, named) = match self.resolver.mx(name).await {
+            Ok(Lookup::Found(found)) => {
+                (found.records, if found.authentic { Named::By(name) } else { Named::Unproven })
+            }
             // A host that is its own exchange: the question whether there are MX records needs no proof, since a
             // forged "none" leads to the host's own addresses, whose proof decides (RFC 7672 §2.2.2).
             Ok(Lookup::NoData) => {
-                let authentic = self.resolver.validates();
-                return self.host(Host { name, port: SMTP, configured, authentic }).await;
+                return self.host(Host { name, port: SMTP, configured, named: Named::Given }).await;
             }
             Ok(Lookup::NoSuchName) => return self.note(RouteFault::NoSuchName(name.clone())),
             Err(error) => return self.note(RouteFault::Dns(error)),
@@ -151,7 +185,7 @@ impl Search<'_> {
             if self.hops.len() >= HOPS_MAX {
                 return;
             }
-            self.host(Host { name: &exchange, port: SMTP, configured, authentic }).await;
+            self.host(Host { name: &exchange, port: SMTP, configured, named }).await;
         }
     }
 
@@ -191,26 +225,40 @@ impl Search<'_> {
         if four.is_empty() && six.is_empty() {
             self.note(RouteFault::NoAddress(host.name.clone()));
         }
-        // Both families stand among those that are tried (RFC 8305 §4).
         let room = HOPS_MAX.saturating_sub(self.hops.len()).min(ADDRESSES_MAX);
-        for (address, authentic) in interleave(four, six).into_iter().take(room) {
+        for Address { address, proven } in self.sorted(four, six).into_iter().take(room) {
             let address = SocketAddr::new(address, host.port);
             let name = HopHost::Name(host.name.clone());
-            let authentic = authentic && host.authentic;
-            self.hops.push(Hop { host: name, address, authentic, microsoft });
+            let proof = proven.and_then(|canonical| match host.named {
+                Named::Unproven => None,
+                Named::Given => Some(Proof { canonical, domain: None }),
+                Named::By(domain) => Some(Proof { canonical, domain: Some(domain.clone()) }),
+            });
+            self.hops.push(Hop { host: name, address, proof, microsoft });
         }
     }
 
-    async fn addresses(&mut self, host: &Host<'_>, four: bool) -> Vec<(IpAddr, bool)> {
+    /// RFC 8305 §4: the families in turn, so that a broken one costs one attempt; IPv6 first (RFC 6724 §2.1). A family
+    /// in which we have no address comes last (RFC 6724 §5, rule 1).
+    fn sorted(&self, four: Vec<Address>, six: Vec<Address>) -> Vec<Address> {
+        match (self.own.reaches(true), self.own.reaches(false)) {
+            (true, false) => four.into_iter().chain(six).collect(),
+            (false, true) => six.into_iter().chain(four).collect(),
+            _ => interleave(six, four),
+        }
+    }
+
+    async fn addresses(&mut self, host: &Host<'_>, four: bool) -> Vec<Address> {
         let lookup =
             if four { self.resolver.ipv4(host.name).await } else { self.resolver.ipv6(host.name).await };
         let mut fit = Vec::new();
         match lookup {
             Ok(Lookup::Found(found)) => {
+                let proven = found.authentic.then_some(found.canonical);
                 for address in found.records {
                     let address = address.to_canonical();
                     match self.own.check(address, host.configured) {
-                        Ok(()) => fit.push((address, found.authentic)),
+                        Ok(()) => fit.push(Address { address, proven: proven.clone() }),
                         Err(why) => self.note(RouteFault::Unfit { host: host.name.to_string(), why }),
                     }
                 }

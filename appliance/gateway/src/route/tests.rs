@@ -32,7 +32,10 @@ impl Zone {
         let network = Memory::default();
         let server: SocketAddr = "192.0.2.53:53".parse().unwrap();
         network.respond(server, move |packet| vec![self.answer(packet)]);
-        Resolver::new(Arc::new(network), Settings { servers: vec![server], validating: true })
+        Resolver::new(
+            Arc::new(network),
+            Settings { servers: vec![server], validating: true, ..Settings::default() },
+        )
     }
 
     fn answer(&self, packet: &[u8]) -> Vec<u8> {
@@ -62,7 +65,12 @@ fn domain(text: &str) -> DomainName {
 }
 
 async fn find(zone: Zone, target: Target<'_>) -> Result<Vec<String>, RouteFault> {
-    let own = Own { hostname: domain("gate.example"), addresses: vec!["192.0.2.10".parse().unwrap()] };
+    find_from(&["192.0.2.10"], zone, target).await
+}
+
+async fn find_from(own: &[&str], zone: Zone, target: Target<'_>) -> Result<Vec<String>, RouteFault> {
+    let addresses = own.iter().map(|own| own.parse().unwrap()).collect();
+    let own = Own { hostname: domain("gate.example"), addresses };
     let mut next = 0;
     let mut shuffle = || {
         next += 1;
@@ -95,11 +103,32 @@ async fn exchanges_come_in_the_order_of_their_preference() {
         hops,
         [
             "first.example 198.51.100.1:25",
-            "first.example [2001:db8::1]:25",
             "first.example 198.51.100.2:25",
+            "first.example [2001:db8::1]:25",
             "second.example 198.51.100.3:25",
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_families_come_in_turn_ipv6_first_where_we_have_both() {
+    let zone = || {
+        Zone::default()
+            .host("a.example", "198.51.100.1")
+            .host("a.example", "198.51.100.2")
+            .host("a.example", "2001:db8::1")
+            .host("a.example", "2001:db8::2")
+            .host("a.example", "2001:db8::3")
+    };
+    let (four, six) = (["198.51.100.1:25", "198.51.100.2:25"], ["[2001:db8::1]:25", "[2001:db8::2]:25"]);
+    for (own, order) in [
+        (&["192.0.2.10", "2001:db8:1::10"][..], [six[0], four[0], six[1], four[1]]),
+        (&["192.0.2.10", "fe80::10"], [four[0], four[1], six[0], six[1]]),
+        (&["2001:db8:1::10"], [six[0], six[1], "[2001:db8::3]:25", four[0]]),
+    ] {
+        let hops = find_from(own, zone(), Target::Foreign(&domain("a.example"))).await.unwrap();
+        assert_eq!(hops, order.map(|address| format!("a.example {address}")), "from {own:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +154,9 @@ async fn each_form_of_route_leads_to_its_addresses() {
 async fn microsoft_is_reached_by_ipv4() {
     let host = "a-example.mail.protection.outlook.com";
     let zone = Zone::default().host(host, "2001:db8::1").host(host, "198.51.100.1");
-    assert_eq!(configured(zone, &[host]).await.unwrap(), [format!("{host} 198.51.100.1:25")]);
+    let routes = [host.parse().unwrap()];
+    let hops = find_from(&["192.0.2.10", "2001:db8:1::10"], zone, Target::Configured(&routes)).await.unwrap();
+    assert_eq!(hops, [format!("{host} 198.51.100.1:25")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use config_schema::name::DomainName;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -26,8 +27,17 @@ pub enum Check {
     Nobody,
     /// A certificate of a trusted root for the host's name.
     Name,
-    /// What the host's TLSA records name; the host's name where they name an anchor.
-    Dane(Records),
+    /// What the host's TLSA records name.
+    Dane(Dane),
+}
+
+/// A check by TLSA records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dane {
+    pub records: Records,
+    /// Where the records name an anchor, the certificate must be for one of these (RFC 7672 §3.2.2); the server is
+    /// asked for the first (§8.1).
+    pub names: Vec<DomainName>,
 }
 
 /// The TLS settings of all connections to next hops.
@@ -75,7 +85,7 @@ impl TlsClient {
                     WebPkiServerVerifier::builder_with_provider(self.roots.clone(), self.provider.clone());
                 Rule::Name(builder.build().expect("there are roots, and no revocation lists"))
             }
-            Check::Dane(records) => Rule::Dane(records.clone()),
+            Check::Dane(dane) => Rule::Dane(dane.clone()),
         };
         let verifier = Verifier { provider: self.provider.clone(), rule, why: why.clone() };
         let mut config = config(&self.provider, verifier, self.only_tls13);
@@ -106,7 +116,7 @@ struct Verifier {
 enum Rule {
     Nobody,
     Name(Arc<WebPkiServerVerifier>),
-    Dane(Records),
+    Dane(Dane),
 }
 
 impl Verifier {
@@ -120,21 +130,21 @@ impl Verifier {
         match &self.rule {
             Rule::Nobody => Ok(()),
             Rule::Name(verifier) => verifier.verify_server_cert(leaf, others, name, &[], now).map(drop),
-            Rule::Dane(records) => match records.find(leaf, others) {
+            Rule::Dane(dane) => match dane.records.find(leaf, others) {
                 Match::EndEntity => Ok(()),
-                Match::Anchors(anchors) => self.leads_to(&anchors, leaf, others, name, now),
+                Match::Anchors(anchors) => self.leads_to(&anchors, leaf, others, &dane.names, now),
                 Match::Nothing => Err(Error::General("no TLSA record names this certificate".into())),
             },
         }
     }
 
-    /// RFC 7672 §3.1.2: the chain leads to one of `anchors`, and the certificate is for the host's name.
+    /// RFC 7672 §3.1.2: the chain leads to one of `anchors`, and the certificate is for one of the names.
     fn leads_to(
         &self,
         anchors: &[CertificateDer<'static>],
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
+        names: &[DomainName],
         now: UnixTime,
     ) -> Result<(), Error> {
         let mut roots = RootCertStore::empty();
@@ -142,7 +152,16 @@ impl Verifier {
         let parsed = ParsedCertificate::try_from(leaf)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &roots, others, now, algorithms)?;
-        verify_server_name(&parsed, name)
+        let mut verdict = Err(Error::General("no name to compare the certificate with".into()));
+        for name in names {
+            let name =
+                ServerName::try_from(name.as_str()).map_err(|error| Error::General(error.to_string()))?;
+            verdict = verify_server_name(&parsed, &name);
+            if verdict.is_ok() {
+                break;
+            }
+        }
+        verdict
     }
 }
 

@@ -33,6 +33,13 @@ pub fn for_next_hops(added: &[CertificateDer<'static>]) -> Result<RootCertStore,
     Ok(roots)
 }
 
+/// Mozilla's roots and the administrator's, for what is no mail. A root that cannot be used is left out.
+pub fn for_web(added: impl Iterator<Item = CertificateDer<'static>>) -> RootCertStore {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(added.take(ADDED_MAX));
+    roots
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! A network in memory, for tests: what answers at an address is a function or a task.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -28,6 +28,7 @@ type Door = UnboundedSender<DuplexStream>;
 pub(crate) struct Memory {
     responders: Arc<Mutex<HashMap<SocketAddr, Responder>>>,
     doors: Arc<Mutex<HashMap<SocketAddr, Door>>>,
+    silent: Arc<Mutex<HashSet<SocketAddr>>>,
     /// Every connection that was tried.
     pub(crate) tried: Arc<Mutex<Vec<SocketAddr>>>,
 }
@@ -49,8 +50,17 @@ impl Memory {
         connections
     }
 
-    async fn open(&self, to: SocketAddr) -> Result<Stream, ConnectFault> {
+    /// Connections to `at` are never answered.
+    pub(crate) fn hush(&self, at: SocketAddr) {
+        self.silent.lock().unwrap().insert(at);
+    }
+
+    async fn open(&self, to: SocketAddr, deadline: Duration) -> Result<Stream, ConnectFault> {
         self.tried.lock().unwrap().push(to);
+        if self.silent.lock().unwrap().contains(&to) {
+            tokio::time::sleep(deadline).await;
+            return Err(ConnectFault::Timeout(deadline));
+        }
         let door = self.doors.lock().unwrap().get(&to).cloned();
         match door {
             Some(door) => {
@@ -64,8 +74,8 @@ impl Memory {
 }
 
 impl Transport for Memory {
-    fn connect(&self, to: SocketAddr, _deadline: Duration) -> Boxed<'_, Result<Stream, ConnectFault>> {
-        Box::pin(self.open(to))
+    fn connect(&self, to: SocketAddr, deadline: Duration) -> Boxed<'_, Result<Stream, ConnectFault>> {
+        Box::pin(self.open(to, deadline))
     }
 
     fn udp(&self, to: SocketAddr) -> Boxed<'_, io::Result<Box<dyn Datagrams>>> {

@@ -8,6 +8,7 @@ use config_schema::Config;
 use config_schema::name::DomainName;
 use gateway::appliance::Appliance;
 use gateway::clock::Clock;
+use gateway::directory::Directory;
 use gateway::listener::{Accepted, Bulk, Listener};
 use gateway::tls::identity::SelfSigned;
 use gateway::tls::server::ServerTls;
@@ -69,7 +70,8 @@ impl World {
         let own = SelfSigned::make(&DomainName::parse("mx.example.com").unwrap(), NOW).unwrap();
         let tls = ServerTls::new(own.identity()).unwrap();
         let appliance = Appliance::new(store.clone(), config, Clock::starting_at(NOW));
-        let listener = Listener::new(appliance.clone(), tls.clone());
+        let directory = Directory::unconnected(appliance.clone());
+        let listener = Listener::new(appliance.clone(), directory, tls.clone());
         World { store, appliance, listener, config: sender, tls, disk }
     }
 

@@ -62,7 +62,8 @@ pub struct Limits {
     pub known_networks: Vec<IpNet>,
     /// Percent of `connections` that only known networks and outgoing connections may use [10].
     pub reserved_percent: u8,
-    /// Bytes that all flows' buffers may hold in memory together, beyond 16 kB each; `None`: 64 MiB.
+    /// Bytes that all flows' buffers may hold in memory together, beyond 16 kB each; `None`: a quarter of the
+    /// machine's.
     pub buffer_memory: Option<u64>,
 }
 

@@ -20,10 +20,10 @@ use crate::tcp::budget::MOST;
 pub use device::Device;
 use unix::UnixEnds;
 
-/// Connections that there is address space for; what the configuration allows beyond it is refused.
-const SLOTS: u32 = 16_384;
-/// Bytes that buffers may hold unless the configuration says otherwise: a quarter of the smallest machine.
-const BUFFER_MEMORY: u64 = 64 << 20;
+/// Connections that there is address space for: as many as the configuration may allow.
+const SLOTS: u32 = 60_000;
+/// The part of the machine's memory that buffers may hold unless the configuration says otherwise.
+const BUFFER_SHARE: u64 = 4;
 /// Frames taken before the flows have their turn.
 const FRAMES_A_TURN: usize = 64;
 /// Messages of the gateway's taken before the flows have their turn.
@@ -106,7 +106,7 @@ impl Driver {
             mtu: device.mtu(),
             seed,
             arena: Arena::reserve(SLOTS, 2 * MOST)?,
-            buffer_memory: BUFFER_MEMORY,
+            buffer_memory: machine_memory() / BUFFER_SHARE,
             ends: UnixEnds::new(Rc::clone(&epoll)),
         };
         let stack = Stack::new(setup);
@@ -273,6 +273,11 @@ impl Driver {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn machine_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(info.mem_unit.into())
 }
 
 /// Since the machine started.

@@ -1,6 +1,7 @@
 //! The neighbour table, for IPv4 (RFC 826) and IPv6 (RFC 4861 §7.3) alike.
 //!
-//! An entry changes only by an answer to a question of ours: nobody can put one in, or change one, unasked.
+//! An entry changes only by an answer to a question of ours: nobody can put one in, or change one, unasked. A
+//! station that is known and answers is believed, whoever else answers too and however much sooner.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -46,10 +47,17 @@ enum State {
     Stale {
         mac: EthernetAddress,
     },
-    /// Asked again; used meanwhile.
+    /// Asked again; used meanwhile. The other station counts if this one does not answer.
     Probe {
         mac: EthernetAddress,
+        other: Option<EthernetAddress>,
     },
+}
+
+impl State {
+    fn probe(mac: EthernetAddress) -> State {
+        State::Probe { mac, other: None }
+    }
 }
 
 #[derive(Debug)]
@@ -117,10 +125,10 @@ impl Neighbours {
             entry.cause = Cause::Ours;
         }
         match entry.state {
-            State::Reachable { mac } | State::Probe { mac } => Answer::Known(mac),
+            State::Reachable { mac } | State::Probe { mac, .. } => Answer::Known(mac),
             State::Stale { mac } => {
                 // RFC 4861 §7.3.3: used, therefore asked again; the old answer serves meanwhile.
-                entry.state = State::Probe { mac };
+                entry.state = State::probe(mac);
                 entry.asked = 0;
                 self.reschedule(address, now);
                 Answer::Known(mac)
@@ -151,14 +159,23 @@ impl Neighbours {
         let entry = self.entries.get_mut(&address)?;
         let packet = match &mut entry.state {
             State::Incomplete { packet } => packet.take(),
+            State::Probe { mac: known, other } if *known != mac => {
+                other.get_or_insert(mac);
+                return None;
+            }
             State::Probe { .. } => None,
             State::Reachable { .. } | State::Stale { .. } => return None,
         };
+        self.believe(now, address, mac);
+        packet
+    }
+
+    fn believe(&mut self, now: Instant, address: IpAddr, mac: EthernetAddress) {
+        let Some(entry) = self.entries.get_mut(&address) else { return };
         entry.state = State::Reachable { mac };
         entry.asked = 0;
         let lasts = if entry.router { REACHABLE - ROUTER_EARLY } else { REACHABLE };
         self.reschedule(address, now + lasts);
-        packet
     }
 
     /// Somebody says so unasked: a known entry that says otherwise is asked for, nothing else changes.
@@ -166,7 +183,7 @@ impl Neighbours {
         let Some(entry) = self.entries.get_mut(&address) else { return };
         match entry.state {
             State::Reachable { mac } | State::Stale { mac } if mac != rumoured => {
-                entry.state = State::Probe { mac };
+                entry.state = State::probe(mac);
                 entry.asked = 0;
                 self.reschedule(address, now);
             }
@@ -191,6 +208,7 @@ impl Neighbours {
                     self.reschedule(address, now + QUESTION_GAP);
                     return Some(Due::Ask(address));
                 }
+                State::Probe { other: Some(mac), .. } => self.believe(now, address, mac),
                 State::Incomplete { .. } | State::Probe { .. } => {
                     let packet = match self.remove(address) {
                         Some(Entry { state: State::Incomplete { packet }, .. }) => packet,
@@ -199,7 +217,7 @@ impl Neighbours {
                     return Some(Due::Failed(address, packet));
                 }
                 State::Reachable { mac } if entry.router => {
-                    entry.state = State::Probe { mac };
+                    entry.state = State::probe(mac);
                     entry.asked = 0;
                     self.reschedule(address, now);
                 }
@@ -329,6 +347,32 @@ mod tests {
         assert_eq!(table.due(now), Some(Due::Ask(address(1))));
         table.answered(now, address(1), MAC);
         assert_eq!(table.look_up(now, address(1), Cause::Ours), Answer::Known(MAC));
+    }
+
+    #[test]
+    fn a_known_station_that_answers_stays_and_one_that_is_gone_is_replaced() {
+        let mut table = table();
+        let now = Instant::from_secs(10);
+        table.look_up(now, address(1), Cause::Ours);
+        table.answered(now, address(1), MAC);
+        // The liar is quicker; the owner's answer settles it.
+        table.rumour(now, address(1), EVIL);
+        assert_eq!(table.due(now), Some(Due::Ask(address(1))));
+        table.answered(now, address(1), EVIL);
+        assert_eq!(table.look_up(now, address(1), Cause::Ours), Answer::Known(MAC));
+        table.answered(now, address(1), MAC);
+        assert_eq!(table.due(now + Duration::from_secs(5)), None);
+        // A card was replaced: the old one is silent for all questions.
+        table.rumour(now, address(1), EVIL);
+        let mut asked = 0;
+        while table.look_up(now, address(1), Cause::Ours) == Answer::Known(MAC) {
+            let due = table.next_due().unwrap();
+            if table.due(due) == Some(Due::Ask(address(1))) {
+                asked += 1;
+                table.answered(due, address(1), EVIL);
+            }
+        }
+        assert_eq!((asked, table.look_up(now, address(1), Cause::Ours)), (3, Answer::Known(EVIL)));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub type Events<E> = VecDeque<Event<E>>;
 
 /// Messages that may wait: one for each flow that can be, and some. Beyond it a gateway that reads nothing is
 /// given up.
-pub const EVENTS_MAX: usize = 40_000;
+pub const EVENTS_MAX: usize = 80_000;
 
 impl<E: Ends> std::fmt::Debug for Event<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -212,6 +212,15 @@ pub fn frame(say: &Say<'_>) -> Vec<u8> {
     ethernet(EthernetProtocol::Ipv4, &ipv4(say.source, IpProtocol::Tcp, &tcp))
 }
 
+/// The same to another port of ours.
+pub fn frame_to(port: u16, say: &Say<'_>) -> Vec<u8> {
+    let mut frame = frame(say);
+    let mut tcp = TcpPacket::new_unchecked(&mut frame[34..]);
+    tcp.set_dst_port(port);
+    tcp.fill_checksum(&say.source.into(), &OUR.into());
+    frame
+}
+
 pub fn ipv4(source: Ipv4Addr, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
     let payload_len = payload.len();
     let repr =

@@ -97,7 +97,10 @@ fn check(file: &Path, passphrase_file: Option<&Path>) -> Result<String, Failure>
     let passphrase = passphrase(passphrase_file)?;
     let name = file.display().to_string();
     match command::check_with(&name, &read(file)?, &read_secret, passphrase.as_ref()) {
-        Ok(()) => Ok(String::new()),
+        Ok(warnings) => {
+            warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            Ok(String::new())
+        }
         Err(lines) => Err(Failure::Mistakes(lines)),
     }
 }

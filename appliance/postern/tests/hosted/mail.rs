@@ -3,7 +3,7 @@
 use crate::{
     configuration::configuration,
     control::control,
-    lab::{Lab, text},
+    lab::{HOST, Lab, PATIENCE, text},
     next_hop::{NextHop, listen},
     requirements::available,
     swaks::swaks,
@@ -59,4 +59,44 @@ fn what_was_accepted_survives_a_cut_while_the_next_hop_is_away() {
     let retried = control(&lab, &["queue", "retry", "--all"]);
     assert!(retried.status.success(), "{}", text(&retried));
     assert!(next_hop.take().text.contains("kept"));
+}
+
+#[test]
+fn what_is_given_up_by_hand_is_reported_to_its_sender() {
+    if !available(&["swaks"]) {
+        return;
+    }
+    let lab = Lab::new();
+    let next_hop = NextHop::start(listen(&lab, 2526));
+    // Where example.com's mail should go nobody listens; its senders are at example.net.
+    let senders =
+        format!("\n[[domain]]\nname = \"example.net\"\nrealm = \"example\"\nroute = [\"[{HOST}]:2526\"]\n");
+    let appliance = lab.start(&(configuration(2527) + &senders));
+    for sender in ["sender@example.net", "<>"] {
+        let sent = swaks(&lab, &["--to", "user@example.com", "--from", sender, "--header", "Subject: lost"]);
+        assert!(sent.status.success(), "{}", text(&sent));
+    }
+    // An attempt that is under way decides first.
+    let given_up = || {
+        let bounced = control(&lab, &["queue", "bounce", "--destination", "example.com"]);
+        assert!(bounced.status.success(), "{}", text(&bounced));
+        let left = text(&control(&lab, &["queue", "list", "--destination", "example.com"]));
+        left.contains(r#""deliveries": []"#)
+    };
+    let end = std::time::Instant::now() + PATIENCE;
+    while !given_up() {
+        assert!(std::time::Instant::now() < end, "both are given up");
+    }
+    let notice = next_hop.take();
+    assert_eq!(
+        (notice.sender.as_str(), notice.recipients.as_slice()),
+        ("", &["sender@example.net".to_owned()][..])
+    );
+    assert!(
+        notice.text.contains("Action: failed") && notice.text.contains("Subject: lost"),
+        "{}",
+        notice.text
+    );
+    assert!(next_hop.try_take().is_none(), "nobody hears of what nobody sent");
+    assert!(appliance.stop().success());
 }

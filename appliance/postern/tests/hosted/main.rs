@@ -12,6 +12,7 @@ mod misbehaviour;
 mod next_hop;
 mod next_hops;
 mod postfix;
+mod recipients;
 mod relays;
 mod requirements;
 mod senders;

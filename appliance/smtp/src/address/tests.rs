@@ -125,6 +125,14 @@ proptest! {
             prop_assert!(printed.len() <= ADDRESS_MAX && !printed.contains(char::is_control));
             let path = format!("<{printed}>");
             prop_assert_eq!(ReversePath::parse(&path).unwrap().to_string(), path);
+            // The configuration compares addresses by the same text.
+            let key = address.key();
+            let parsed = printed.parse::<config_schema::AddressKey>();
+            if address.domain().is_some() {
+                prop_assert_eq!(parsed.map(|parsed| parsed.to_string()), Ok(key));
+            } else {
+                prop_assert!(parsed.is_err());
+            }
         }
     }
 

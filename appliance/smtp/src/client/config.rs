@@ -1,5 +1,6 @@
 //! What a client session is told at its beginning.
 
+use crate::reply::REPLY_LINE_MAX;
 use std::time::Duration;
 
 use config_schema::name::DomainName;
@@ -13,6 +14,8 @@ pub struct ClientConfig {
     pub hostname: DomainName,
     /// Whether STARTTLS is used.
     pub tls: TlsPolicy,
+    /// Octets of a line of a reply, with its end.
+    pub reply_line: usize,
     /// How long the server is waited for.
     pub timeouts: Timeouts,
 }
@@ -56,7 +59,12 @@ pub struct Timeouts {
 impl ClientConfig {
     /// Opportunistic TLS and the usual times.
     pub fn new(hostname: DomainName) -> Self {
-        Self { hostname, tls: TlsPolicy::Opportunistic, timeouts: Timeouts::default() }
+        Self {
+            hostname,
+            tls: TlsPolicy::Opportunistic,
+            reply_line: REPLY_LINE_MAX,
+            timeouts: Timeouts::default(),
+        }
     }
 }
 

@@ -46,12 +46,13 @@ enum State {
 impl Session {
     /// A connection that was just established: the server speaks first.
     pub fn new(config: Arc<ClientConfig>, now: Time, actions: &mut Actions) -> Self {
+        let reader = ReplyReader::with_lines(config.reply_line);
         let mut session = Self {
             config,
             state: State::Opening(Opening::Greeting),
             extensions: Extensions::default(),
             tls: false,
-            reader: ReplyReader::default(),
+            reader,
             deadline: None,
             woken_at: None,
         };
@@ -232,7 +233,7 @@ impl Session {
             // RFC 3207 §4.2: what was learnt before is forgotten.
             self.tls = true;
             self.extensions = Extensions::default();
-            self.reader = ReplyReader::default();
+            self.reader = ReplyReader::with_lines(self.config.reply_line);
             self.say(now, Opening::Ehlo, actions);
         }
     }

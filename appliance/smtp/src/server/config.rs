@@ -54,6 +54,8 @@ pub struct Limits {
 /// How long a peer is waited for (RFC 5321 §4.5.3.2.7: at least 5 minutes for a command).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
+    /// From the connection until its question is answered: the banner follows at once.
+    pub banner: Duration,
     /// From our last reply until the next command is whole; half a command does not extend it.
     pub command: Duration,
     /// Between two pieces of data.
@@ -105,6 +107,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
         Self {
+            banner: 4 * MINUTE,
             command: 5 * MINUTE,
             data_block: 3 * MINUTE,
             data: 60 * MINUTE,

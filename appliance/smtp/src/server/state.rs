@@ -92,6 +92,7 @@ impl State {
         let until = |wait: Duration| Some(now + wait);
         match self {
             Self::Asked(Asked::EndOfMessage) => until(times.end_of_message),
+            Self::Asked(Asked::Connect) => until(times.banner),
             Self::Asked(_) => until(times.answer),
             Self::Ready | Self::Mail(_) | Self::Rcpt(_) => until(times.command),
             Self::Data(body) => Some((now + times.data_block).min(body.started + times.data)),

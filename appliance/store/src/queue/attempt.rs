@@ -91,7 +91,10 @@ pub(crate) fn retry_now(
 ) -> Result<(), Failure> {
     change(transaction, id, |delivery| {
         delivery.next_attempt = now;
-        delivery.hold = None;
+        if let Some(hold) = delivery.hold.take() {
+            // No clock runs against what is held.
+            delivery.expires = delivery.expires.after(now.since(hold.since));
+        }
     })
 }
 

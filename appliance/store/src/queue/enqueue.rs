@@ -9,6 +9,7 @@ use crate::{
     message::{Message, NewMessage},
     space::{footprint, reply_space},
     spool::{self, PIECE_BYTES, Stored},
+    stream::{self, StreamMail},
     tables::{Transaction, encode},
 };
 
@@ -48,7 +49,8 @@ impl Parcel {
         let deliveries = self.new.deliveries.iter();
         // The rows themselves are small beside what is set aside for replies.
         let replies: u64 = deliveries.map(|delivery| reply_space(delivery.recipients.len())).sum();
-        bodies + replies + footprint(ROWS_BYTES)
+        let streams: u64 = self.new.streams.iter().map(StreamMail::disk_bytes).sum();
+        bodies + replies + streams + footprint(ROWS_BYTES)
     }
 }
 
@@ -88,6 +90,7 @@ fn put(transaction: &mut Transaction<'_>, parcel: &Parcel) -> Result<Enqueued, F
     state.messages += 1;
     state.last_message = state.last_message.max(parcel.id.raw());
     let deliveries = put_deliveries(transaction, parcel)?;
+    stream::note_mail(transaction, &parcel.new.streams, parcel.new.received_at)?;
     transaction.events.extend(parcel.new.events.iter().cloned());
     Ok(Enqueued { id: parcel.id, deliveries })
 }

@@ -55,7 +55,7 @@ impl SpoolWriter {
     /// [`StoreError::TooLarge`] beyond [`crate::Limits::message_bytes`]; [`Resource::Memory`] when all messages being
     /// received use too much together. The writer is of no use afterwards; drop it.
     pub fn write(&mut self, mut data: &[u8]) -> Result<Option<Pending<()>>, StoreError> {
-        let limit = self.engine.limits.message_bytes;
+        let limit = self.engine.limits().message_bytes;
         if self.size + data.len() as u64 > limit {
             return Err(StoreError::TooLarge { limit });
         }
@@ -70,7 +70,7 @@ impl SpoolWriter {
             }
         }
         let held = self.pieces.len() * PIECE_BYTES;
-        Ok((held >= self.engine.limits.held_bytes.max(PIECE_BYTES)).then(|| self.spill()))
+        Ok((held >= self.engine.limits().held_bytes.max(PIECE_BYTES)).then(|| self.spill()))
     }
 
     /// Makes the message durable with its deliveries, all or nothing. Answer the peer's end of data with 250
@@ -81,14 +81,14 @@ impl SpoolWriter {
     pub fn commit(mut self, new: NewMessage) -> Pending<Enqueued> {
         self.pieces.extend(cut_tail(self.last.split().freeze()));
         let mut new = new;
-        if let Err(error) = new.check(&self.engine.limits) {
+        if let Err(error) = new.check(&self.engine.limits()) {
             return Pending::ready(Err(error));
         }
         let pieces = std::mem::take(&mut self.pieces);
         let grant = self.grant.take();
         let (id, size, before) = (self.id, self.size, self.spilled);
         let parcel = Parcel { id, size, spilled: before, pieces, new };
-        self.engine.inbox.submit(&self.engine.limits, Purpose::Accept, size as usize, move |transaction| {
+        self.engine.inbox.submit(&self.engine.limits(), Purpose::Accept, size as usize, move |transaction| {
             let _held = &grant;
             enqueue(transaction, &parcel)
         })
@@ -101,7 +101,7 @@ impl SpoolWriter {
         let (id, before) = (self.id, self.spilled);
         self.spilled += pieces.len() as u32;
         let bytes = pieces.len() * PIECE_BYTES;
-        self.engine.inbox.submit(&self.engine.limits, Purpose::Accept, bytes, move |transaction| {
+        self.engine.inbox.submit(&self.engine.limits(), Purpose::Accept, bytes, move |transaction| {
             let _held = &grant;
             if spilled(transaction, id)? != before {
                 return Err(Resource::Disk("an earlier part of the message was not written".into()).into());
@@ -121,7 +121,7 @@ impl Drop for SpoolWriter {
             let raw = self.id.raw();
             // Whether it succeeds is nobody's concern: the next start sweeps.
             let removal = move |transaction: &mut Transaction<'_>| discard(transaction, raw).map(|_| ());
-            drop(self.engine.inbox.submit(&self.engine.limits, Purpose::Update, 0, removal));
+            drop(self.engine.inbox.submit(&self.engine.limits(), Purpose::Update, 0, removal));
         }
     }
 }
@@ -140,7 +140,7 @@ struct Grant {
 
 impl Grant {
     fn add(&mut self, bytes: usize) -> Result<(), Resource> {
-        let (bytes, limit) = (bytes as u64, self.engine.limits.writer_memory_bytes);
+        let (bytes, limit) = (bytes as u64, self.engine.limits().writer_memory_bytes);
         let add = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= limit);
         let held = &self.engine.held_bytes;
         held.fetch_update(Ordering::AcqRel, Ordering::Acquire, add)

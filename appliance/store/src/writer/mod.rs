@@ -286,7 +286,7 @@ impl Writer {
     pub(crate) fn run(mut self) {
         loop {
             let down_until = self.down.map(|(until, _)| until);
-            match self.engine.inbox.next(&self.engine.limits, down_until) {
+            match self.engine.inbox.next(&self.engine.limits(), down_until) {
                 Task::Group(group) => self.commit(group),
                 Task::Refuse(jobs) => self.refuse(jobs),
                 Task::Reopen => self.reopen(),
@@ -345,7 +345,7 @@ impl Writer {
         }
         // No write of this group was left to carry them.
         if !events.is_empty() {
-            self.engine.inbox.return_events(&self.engine.limits, events);
+            self.engine.inbox.return_events(&self.engine.limits(), events);
         }
     }
 
@@ -372,7 +372,7 @@ impl Writer {
         let mut write = database.begin_write()?;
         // Two flushes a commit, and a start after a power cut that reads nothing but the allocator's state.
         write.set_quick_repair(true);
-        let mut transaction = Transaction::open(&write, self.engine.space)?;
+        let mut transaction = Transaction::open(&write, self.engine.space())?;
         transaction.take_written();
         let mut wrote = false;
         for (at, entry) in jobs.iter_mut().enumerate() {
@@ -407,8 +407,10 @@ impl Writer {
             Ok(()) if growing => return true,
             Ok(()) => self.note("store.reopened", text),
             Err(_) => {
-                self.down =
-                    Some((Instant::now() + self.engine.limits.reopen_wait, self.engine.limits.reopen_wait))
+                self.down = Some((
+                    Instant::now() + self.engine.limits().reopen_wait,
+                    self.engine.limits().reopen_wait,
+                ))
             }
         }
         false
@@ -420,7 +422,7 @@ impl Writer {
             Ok(()) => self.note("store.reopened", "the disk works again"),
             Err(error) => {
                 self.engine.note_failure(&error.to_string());
-                let wait = (wait * 2).min(self.engine.limits.reopen_wait_max);
+                let wait = (wait * 2).min(self.engine.limits().reopen_wait_max);
                 self.down = Some((Instant::now() + wait, wait));
             }
         }
@@ -428,12 +430,12 @@ impl Writer {
 
     fn note(&self, kind: &'static str, text: &str) {
         let event = Event::new(self.latest, kind).fault(FaultClass::Resource).field("error", text);
-        self.engine.inbox.event(&self.engine.limits, event);
+        self.engine.inbox.event(&self.engine.limits(), event);
     }
 
     fn fail(&self, group: Group, text: &str) {
         if !group.events.is_empty() {
-            self.engine.inbox.return_events(&self.engine.limits, group.events);
+            self.engine.inbox.return_events(&self.engine.limits(), group.events);
         }
         answer(group.jobs, Some(Resource::Disk(text.to_owned()).into()));
     }

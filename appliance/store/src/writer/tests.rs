@@ -40,7 +40,7 @@ impl Bench {
         &self,
         operation: impl FnMut(&mut Transaction<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Pending<T> {
-        self.engine.inbox.submit(&self.engine.limits, Purpose::Update, 0, operation)
+        self.engine.inbox.submit(&self.engine.limits(), Purpose::Update, 0, operation)
     }
 
     fn put(&self, name: &'static str) -> Pending<()> {
@@ -142,7 +142,7 @@ fn too_many_waiting_writes_are_turned_away_new_mail_first() {
         Ok(())
     });
     running.wait();
-    let accept = || bench.engine.inbox.submit(&bench.engine.limits, Purpose::Accept, 0, |_| Ok(()));
+    let accept = || bench.engine.inbox.submit(&bench.engine.limits(), Purpose::Accept, 0, |_| Ok(()));
     let accepted: Vec<_> = (0..4).map(|_| accept()).collect();
     assert_eq!(accept().wait(), Err(Resource::Busy { limit: 4 }.into()));
     let updates: Vec<_> = (0..4).map(|_| bench.put("a")).collect();

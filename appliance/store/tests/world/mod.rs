@@ -13,6 +13,7 @@ use store::{
     Limits, MessageId, SessionId, Store, StoreError, Timestamp,
     message::{Envelope, NewMessage, Recipient, RecipientState, Source},
     queue::{AttemptResult, Destination, Enqueued, NewDelivery, Reply},
+    stream::StreamMail,
     testing::MemoryDisk,
 };
 
@@ -66,7 +67,15 @@ pub fn new_message(deliveries: Vec<NewDelivery>) -> NewMessage {
         received_at: at(0),
         deliveries,
         events: Vec::new(),
+        streams: Vec::new(),
     }
+}
+
+/// Mail for a stream of a user of `example.com`.
+pub fn mail(stream: &str, cycle: u32) -> StreamMail {
+    let address = stream.replace("example:", "") + "@example.com";
+    let (domain, because) = ("example.com".into(), "chop-domain".into());
+    StreamMail { stream: stream.into(), domain, address: address.into(), because, cycle }
 }
 
 /// Receives `body` as the gateway does.

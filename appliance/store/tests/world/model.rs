@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a module of a test program")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hasher},
 };
 
@@ -22,7 +22,13 @@ pub struct Model {
     pub deliveries: BTreeMap<DeliveryId, Entry>,
     pub configuration: Option<String>,
     pub audits: usize,
+    /// Messages by cycle, stream and domain.
+    pub counts: BTreeMap<Counted, u64>,
+    pub streams: BTreeSet<String>,
 }
+
+/// What is counted: cycle, stream, domain.
+pub type Counted = (u32, String, String);
 
 /// A delivery: which recipients are open, attempts, next attempt unless it is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +45,7 @@ pub enum Step {
         id: MessageId,
         body: Fingerprint,
         recipients: Vec<usize>,
+        counted: Vec<Counted>,
     },
     /// An attempt that delivers to some recipients, with or without a notice.
     Attempt {
@@ -65,7 +72,11 @@ pub fn fingerprint(body: &[u8]) -> Fingerprint {
 impl Model {
     pub fn apply(&mut self, step: &Step) {
         match step {
-            Step::Enqueue { id, body, recipients } => {
+            Step::Enqueue { id, body, recipients, counted } => {
+                for counted in counted {
+                    *self.counts.entry(counted.clone()).or_default() += 1;
+                    self.streams.insert(counted.1.clone());
+                }
                 self.messages.insert(*id, *body);
                 for (number, &count) in (0..).zip(recipients) {
                     let entry = Entry { open: vec![true; count], attempts: 0, next: Some(at(0)) };
@@ -128,7 +139,15 @@ impl Model {
         assert_eq!(schedule.keys().filter(|id| !model.deliveries.contains_key(id)).count(), 0);
         model.configuration = store.configuration().unwrap().map(|configuration| configuration.text);
         model.audits = store.audits(&Query::default()).unwrap().events.len();
+        model.streams = store.streams().map(|stream| stream.unwrap().name.to_string()).collect();
+        for cycle in store.cycles().unwrap() {
+            for count in store.counts(cycle).map(Result::unwrap) {
+                let counted = (cycle, count.stream.to_string(), count.domain.to_string());
+                model.counts.insert(counted, count.messages);
+            }
+        }
         let usage = store.usage();
+        assert_eq!(usage.streams, model.streams.len() as u64);
         assert_eq!(usage.messages, model.messages.len() as u64);
         assert_eq!(usage.deliveries, model.deliveries.len() as u64);
         if model.messages.is_empty() {

@@ -31,8 +31,8 @@ fn fate(meaning: Option<Meaning>) -> Fate {
 fn conclude(meaning: Option<Meaning>, hours: u64, configured: bool, doubted: bool) -> Conclusion {
     let limits = Limits::default();
     let terms = Terms { now: at(hours), limits: &limits, microsoft: false, configured, random: 0 };
-    let doubted: &[usize] = if doubted { &[0] } else { &[] };
-    super::conclude(&delivery(1), &[(0, fate(meaning))], doubted, &terms)
+    let doubt = if doubted { Doubt::Everybody } else { Doubt::None };
+    super::conclude(&delivery(1), &[(0, fate(meaning))], &[(0, doubt)], &terms)
 }
 
 /// One letter for each end: d delivered, l later, h held, f failed and told.
@@ -155,4 +155,19 @@ fn who_was_refused_for_himself_is_not_judged_by_the_whole() {
     };
     let meanings: Vec<_> = read(&outcome, "hop", at(0)).into_iter().map(|fate| fate.meaning).collect();
     assert_eq!(meanings, [Some(Meaning::Busy), Some(Meaning::UnknownRecipient), Some(Meaning::Busy)]);
+}
+
+#[test]
+fn what_is_said_behind_a_refused_mail_is_not_about_recipients() {
+    let said = |line: &str| {
+        let mut reader = smtp::reply::ReplyReader::default();
+        reader.read(&mut format!("{line}\r\n").as_bytes()).unwrap().unwrap()
+    };
+    let listed = said("550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus");
+    let outcome = Outcome {
+        recipients: vec![Some(said("503 5.5.2 Need mail command"))],
+        result: Err(Failure::Refused { stage: Stage::Mail, reply: listed }),
+        dsn: false,
+    };
+    assert_eq!(super::read(&outcome, "hop", at(0))[0].meaning, Some(Meaning::Configuration));
 }

@@ -13,7 +13,7 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 
 fn query(servers: usize) -> Query {
     let question = Question { name: DomainName::parse("mx.example.com").unwrap(), kind: Kind::A };
-    Query::new(question, servers, 0)
+    Query::new(question, servers, 0, Patience::default())
 }
 
 fn name(text: &str) -> Name {
@@ -193,7 +193,7 @@ proptest! {
             let event = if *stream { Event::Message(packet) } else { Event::Datagram(packet) };
             action = query.handle(S(1), event, FRESH);
         }
-        prop_assert!(sent <= TRIES);
+        prop_assert!(sent <= Patience::default().tries);
     }
 
     #[test]

@@ -13,7 +13,10 @@ fn server() -> SocketAddr {
 }
 
 fn resolver(network: &Memory) -> Resolver {
-    Resolver::new(Arc::new(network.clone()), Settings { servers: vec![server()], validating: false })
+    Resolver::new(
+        Arc::new(network.clone()),
+        Settings { servers: vec![server()], validating: false, ..Settings::default() },
+    )
 }
 
 fn host() -> DomainName {
@@ -92,4 +95,39 @@ fn addresses_have_names_to_ask_for() {
     assert_eq!(reverse_name("192.0.2.7".parse().unwrap()).as_str(), "7.2.0.192.in-addr.arpa");
     let six = reverse_name("2001:db8::1".parse().unwrap());
     assert!(six.as_str().starts_with("1.0.0.0.") && six.as_str().ends_with(".8.b.d.0.1.0.0.2.ip6.arpa"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_asks_no_more_than_its_budget() {
+    let network = Memory::default();
+    network.respond(server(), |packet| vec![answer(packet, false)]);
+    let resolver = resolver(&network).within(Budget::new(1, Duration::from_secs(15)));
+    for _ in 0..3 {
+        assert!(resolver.ipv4(&host()).await.is_ok(), "what is remembered costs nothing");
+    }
+    let error = resolver.ipv6(&host()).await.unwrap_err();
+    assert_eq!(error.reason, "too many questions for one message");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_waits_no_longer_than_its_budget() {
+    let network = Memory::default();
+    network.respond(server(), |_| vec![]);
+    let resolver = resolver(&network).within(Budget::new(9, Duration::from_secs(6)));
+    let start = Instant::now();
+    let error = resolver.ipv4(&host()).await.unwrap_err();
+    assert_eq!((error.reason, start.elapsed().as_secs()), ("the questions for one message took too long", 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_is_as_configured() {
+    for (tries, seconds) in [(1, 1), (2, 3), (10, 2)] {
+        let network = Memory::default();
+        network.respond(server(), |_| vec![]);
+        let patience = Patience { tries, time: Duration::from_secs(seconds) };
+        let settings = Settings { servers: vec![server()], patience, ..Settings::default() };
+        let start = Instant::now();
+        Resolver::new(Arc::new(network), settings).ipv4(&host()).await.unwrap_err();
+        assert_eq!(start.elapsed().as_secs(), u64::from(tries) * seconds);
+    }
 }

@@ -106,7 +106,9 @@ impl<S: Stream> Flow<S> {
     }
 
     pub(super) fn room(&mut self) -> usize {
-        let (queued, window) = self.socket(|socket| (socket.recv_queue(), socket.recv_capacity()));
+        let (queued, capacity) = self.socket(|socket| (socket.recv_queue(), socket.recv_capacity()));
+        // smoltcp rounds its own window down to a unit, and takes nothing beyond.
+        let window = capacity - (1 << self.standing.our_scale);
         self.receive_limit.min(window).saturating_sub(queued)
     }
 

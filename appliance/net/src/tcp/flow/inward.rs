@@ -64,8 +64,8 @@ impl<S: Stream> Flow<S> {
     pub(super) fn is_acceptable(&self, segment: &Segment<'_>) -> bool {
         let (next, edge) = (self.standing.peer_next, self.standing.edge);
         let end = segment.seq + segment.extent();
-        let begins =
-            segment.seq >= next && (segment.seq < edge || segment.extent() == 0 && segment.seq <= edge);
+        // At the edge itself: its ACK is good, whatever becomes of its bytes.
+        let begins = segment.seq >= next && segment.seq <= edge;
         begins || segment.seq < next && end > next
     }
 
@@ -81,10 +81,7 @@ impl<S: Stream> Flow<S> {
         let keep = match fits {
             receive::Fits::Whole => segment.payload.len(),
             receive::Fits::Part(len) => len,
-            receive::Fits::Nothing => {
-                self.challenge(now, around);
-                return;
-            }
+            receive::Fits::Nothing => 0,
         };
         self.clocks.heard(now);
         if number >= self.standing.una && segment.ack == Some(number) {
@@ -108,6 +105,9 @@ impl<S: Stream> Flow<S> {
         }
         self.count_peer();
         self.emit(now, around);
+        if fits == receive::Fits::Nothing {
+            self.challenge(now, around);
+        }
     }
 
     /// The packet as smoltcp is to see it: its own numbers, the window of the gate, nothing beyond ours.
@@ -124,12 +124,7 @@ impl<S: Stream> Flow<S> {
         into.extend_from_slice(segment.packet);
         let header = header_len(self.tuple.peer.ip());
         into.truncate(segment.packet.len() - (segment.payload.len() - keep));
-        let len = into.len();
-        if header == 20 {
-            Ipv4Packet::new_unchecked(&mut into[..]).set_total_len(len as u16);
-        } else {
-            Ipv6Packet::new_unchecked(&mut into[..]).set_payload_len((len - header) as u16);
-        }
+        set_len(into, header);
         let mut tcp = TcpPacket::new_unchecked(&mut into[header..]);
         tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(self.offset)));
         tcp.set_window_len(field);
@@ -209,5 +204,15 @@ impl<S: Stream> Flow<S> {
     /// "Packet too big" about a segment of ours: obeyed if it names one that is on its way (RFC 5927 §7.2).
     pub fn quotes_ours(&self, seq: Seq) -> bool {
         seq >= self.standing.una && seq < self.standing.max
+    }
+}
+
+/// Writes the length of an IP packet into its header.
+pub(super) fn set_len(packet: &mut [u8], header: usize) {
+    let len = packet.len();
+    if header == 20 {
+        Ipv4Packet::new_unchecked(packet).set_total_len(len as u16);
+    } else {
+        Ipv6Packet::new_unchecked(packet).set_payload_len((len - header) as u16);
     }
 }

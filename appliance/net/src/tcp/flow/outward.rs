@@ -4,6 +4,7 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
 use smoltcp::wire::{TcpPacket, TcpSeqNumber};
 
+use super::inward::set_len;
 use super::{Flow, Surroundings};
 use crate::ip::header_len;
 use crate::tcp::budget::ALWAYS;
@@ -20,12 +21,7 @@ const NARROW_AFTER: u8 = 2;
 impl<S: Stream> Flow<S> {
     /// Asks for a sign of life (RFC 9293 §3.8.4): an old number, which any peer answers.
     pub fn keep_alive(&mut self, now: Instant, around: &mut Surroundings<'_, '_>) {
-        let (field, _) = self.field(self.standing.peer_next);
-        Bare::ack(self.standing.una - 1, self.standing.peer_next, field).send(
-            around.sender,
-            now,
-            &self.tuple,
-        );
+        self.acknowledge_from(self.standing.una - 1, now, around);
     }
 
     /// Sends what smoltcp handed over, in the wire's numbers.
@@ -52,8 +48,12 @@ impl<S: Stream> Flow<S> {
         if tcp.syn() && self.standing.max == self.isn {
             self.offset = self.isn.0.wrapping_sub(smoltcps.0);
         }
-        let seq = TcpSeqNumber(smoltcps.0.wrapping_add(self.offset));
+        let mut seq = TcpSeqNumber(smoltcps.0.wrapping_add(self.offset));
         let data = tcp.payload_mut().len();
+        if data == 0 && !tcp.syn() && !tcp.fin() && !tcp.rst() {
+            // smoltcp goes back to SND.UNA when it retransmits; a peer drops ACKs with numbers that it has passed.
+            seq = self.standing.acceptable();
+        }
         let end = seq + data + usize::from(tcp.syn()) + usize::from(tcp.fin());
         tcp.set_seq_number(seq);
         let probe = data == 1 && self.standing.peer_window == 0 && self.standing.flight == self.standing.una;
@@ -106,11 +106,31 @@ impl<S: Stream> Flow<S> {
     }
 
     pub(super) fn acknowledge(&mut self, now: Instant, around: &mut Surroundings<'_, '_>) {
+        self.acknowledge_from(self.standing.acceptable(), now, around);
+    }
+
+    fn acknowledge_from(&mut self, seq: Seq, now: Instant, around: &mut Surroundings<'_, '_>) {
         let ack = self.standing.peer_next;
         let (field, edge) = self.field(ack);
-        Bare::ack(self.standing.flight, ack, field).send(around.sender, now, &self.tuple);
+        Bare::ack(seq, ack, field).send(around.sender, now, &self.tuple);
         self.standing.edge = edge;
         self.standing.acked = ack;
+        self.open_smoltcps_window(now, around);
+    }
+
+    /// smoltcp refuses what lies beyond the window that it sent last itself, and the ACK with it. It is shown a
+    /// byte that it has had: it takes note of its window, as for an answer, which nobody needs.
+    fn open_smoltcps_window(&mut self, now: Instant, around: &mut Surroundings<'_, '_>) {
+        if !matches!(self.state(), State::Established | State::FinWait1 | State::FinWait2) {
+            return;
+        }
+        let had = self.standing.peer_next - 1;
+        let number = TcpSeqNumber(self.standing.una.0.wrapping_sub(self.offset));
+        let mut packet = Bare::ack(had, number, u16::MAX).packet(&self.tuple, true);
+        packet.push(0);
+        set_len(&mut packet, header_len(self.tuple.peer.ip()));
+        self.feed(now, &packet, around.output);
+        around.output.clear();
     }
 
     pub(super) fn may_challenge(&mut self, now: Instant, around: &mut Surroundings<'_, '_>) -> bool {

@@ -47,6 +47,32 @@ pub struct Standing {
     pub mss: u16,
 }
 
+impl Standing {
+    /// The number that an ACK without data carries: SND.NXT (RFC 9293 §3.10.7.4), or the end of the peer's window
+    /// when we sent beyond it, since the peer drops what begins there. Windows are rounded to the peer's unit.
+    pub fn acceptable(&self) -> Seq {
+        let end = self.una + self.peer_window as usize;
+        let within = end >= self.flight || self.flight - end < 1 << self.peer_scale.min(14);
+        if within { self.flight } else { end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::standing;
+    use super::*;
+    use smoltcp::wire::TcpSeqNumber as N;
+
+    #[test]
+    fn an_ack_lies_in_the_peers_window() {
+        let within = |peer_window| Standing { peer_window, ..standing() }.acceptable();
+        assert_eq!(within(8_000), N(3_000));
+        assert_eq!(within(1_997), N(3_000), "rounded down to four");
+        assert_eq!(within(1_996), N(2_996));
+        assert_eq!(within(0), N(1_000));
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;

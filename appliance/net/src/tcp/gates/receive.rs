@@ -9,7 +9,8 @@ pub enum Fits {
     Whole,
     /// Its first bytes only, without its FIN.
     Part(usize),
-    /// Nothing; it is answered by an ACK (RFC 9293 §3.10.7.4), which is what a window probe wants.
+    /// Nothing of its bytes; its ACK counts (RFC 9293 §3.10.7.4: "special allowance"), and it is answered by
+    /// one, which is what a window probe wants.
     Nothing,
 }
 

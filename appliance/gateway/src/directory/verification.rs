@@ -1,0 +1,317 @@
+//! Carries the questions about recipients to verification servers, and keeps what they say over a restart.
+
+use std::collections::HashMap;
+
+use config_schema::{ProbeSender, Route};
+use directory::verification::{
+    Action, Alarm, Answer, Because, ConnectionId, Input, Lost, QuestionId, Settings, Trouble, Verification,
+    transaction,
+};
+use smtp::{
+    address::{Address, Host},
+    client::Outcome,
+};
+use store::{RecordKind, log::FaultClass};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Duration, Instant, sleep_until},
+};
+
+use crate::{
+    appliance::Appliance,
+    delivery::{Probe, Prober},
+    event::Kind,
+};
+
+/// Messages to the machine that wait at a time; further askers wait for their place.
+const INBOX: usize = 4096;
+/// How often what was learnt is written to the disk.
+const KEEP_EVERY: Duration = Duration::from_millis(500);
+/// Records written at a time.
+const KEEP_MAX: usize = 1_000;
+/// How long the clock is slept on when nothing is due.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// Asks verification servers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Verifier {
+    inbox: mpsc::Sender<Message>,
+}
+
+enum Message {
+    Ask { server: Route, address: Address, answer: oneshot::Sender<Answer> },
+    Forget { about: Option<String>, done: oneshot::Sender<usize> },
+    Stop(oneshot::Sender<()>),
+    Happened(Input),
+}
+
+impl Verifier {
+    /// Loads what was remembered, and begins. Must be called inside the runtime.
+    pub(crate) fn start(appliance: Appliance, prober: Prober) -> Verifier {
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let machine = Verification::new(Settings::of(&appliance.config()));
+        let mut driver = Driver {
+            appliance,
+            prober,
+            machine,
+            inbox: inbox.downgrade(),
+            asked: HashMap::new(),
+            connections: HashMap::new(),
+            next: 0,
+            wake: Instant::now() + IDLE,
+        };
+        driver.load();
+        tokio::spawn(driver.run(messages));
+        Verifier { inbox }
+    }
+
+    /// What `server` says of `address`; within the time that the settings give.
+    pub(crate) async fn ask(&self, server: &Route, address: &Address) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let message = Message::Ask { server: server.clone(), address: address.clone(), answer };
+        let gone = Answer {
+            recipient: directory::reply::Recipient::Unknown,
+            because: Because::Trouble(Trouble::Unreachable("the appliance is stopping".into())),
+        };
+        if self.inbox.send(message).await.is_err() {
+            return gone;
+        }
+        answered.await.unwrap_or(gone)
+    }
+
+    /// Forgets what was said of an address, of a domain (`@domain`), or of all; returns how many addresses.
+    pub(crate) async fn forget(&self, about: Option<&str>) -> usize {
+        let (done, forgotten) = oneshot::channel();
+        let message = Message::Forget { about: about.map(str::to_lowercase), done };
+        if self.inbox.send(message).await.is_err() {
+            return 0;
+        }
+        forgotten.await.unwrap_or(0)
+    }
+
+    /// Writes down what was learnt last, and ends.
+    pub(crate) async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.inbox.send(Message::Stop(done)).await.is_ok() {
+            let _ = stopped.await;
+        }
+    }
+}
+
+struct Driver {
+    appliance: Appliance,
+    prober: Prober,
+    machine: Verification,
+    /// For the connections' tasks; weak, so that the driver ends with the last [`Verifier`].
+    inbox: mpsc::WeakSender<Message>,
+    asked: HashMap<QuestionId, oneshot::Sender<Answer>>,
+    connections: HashMap<ConnectionId, mpsc::Sender<Question>>,
+    next: u64,
+    wake: Instant,
+}
+
+/// What a connection is asked to carry.
+struct Question {
+    sender: ProbeSender,
+    addresses: Vec<Address>,
+}
+
+impl Driver {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        let mut keep = tokio::time::interval(KEEP_EVERY);
+        let mut configs = self.appliance.config.clone();
+        loop {
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(Message::Stop(done)) => {
+                        self.keep().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(message) => self.take(message),
+                    None => return,
+                },
+                () = sleep_until(self.wake) => {
+                    // Until it names another moment.
+                    self.wake = Instant::now() + IDLE;
+                    self.happened(Input::Timeout);
+                }
+                _ = keep.tick() => self.keep().await,
+                Ok(()) = configs.changed() => {
+                    self.machine.configure(Settings::of(&configs.borrow_and_update()));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Ask { server, address, answer } => {
+                self.next += 1;
+                let question = QuestionId(self.next);
+                self.asked.insert(question, answer);
+                self.happened(Input::Ask { question, server, address });
+            }
+            Message::Forget { about, done } => {
+                let before = self.machine.remembered();
+                self.machine.forget(|key| match about.as_deref() {
+                    None => true,
+                    Some(domain) if domain.starts_with('@') => key.ends_with(domain),
+                    Some(address) => key == address,
+                });
+                let _ = done.send(before - self.machine.remembered());
+            }
+            Message::Happened(input) => self.happened(input),
+            Message::Stop(_) => {}
+        }
+    }
+
+    fn happened(&mut self, input: Input) {
+        let now = self.appliance.clock.elapsed();
+        for action in self.machine.handle(now, input) {
+            match action {
+                Action::Connect { connection, server, domain } => self.connect(connection, server, &domain),
+                Action::Probe { connection, sender, addresses } => {
+                    // A connection carries one probe at a time: its place is free, or it is gone and has said so.
+                    if let Some(line) = self.connections.get(&connection) {
+                        let _ = line.try_send(Question { sender, addresses });
+                    }
+                }
+                Action::Answer { question, answer } => {
+                    if let Some(asked) = self.asked.remove(&question) {
+                        let _ = asked.send(answer);
+                    }
+                }
+                Action::Close { connection } => drop(self.connections.remove(&connection)),
+                Action::Alarm { server, alarm } => self.alarm(&server, &alarm),
+                Action::WakeAt(time) => self.wake = self.appliance.clock.instant(time),
+            }
+        }
+    }
+
+    fn alarm(&self, server: &Route, alarm: &Alarm) {
+        let text = match alarm {
+            Alarm::Refused(said) => format!("it refuses, and not because of the recipient: {said}"),
+            Alarm::NullSender(said) => format!("it refuses the null sender, so postmaster asks: {said}"),
+        };
+        let events = &self.appliance.events;
+        let event = events.event(Kind::VerificationRefused).fault(FaultClass::Configuration);
+        events.record(event.field("server", server).field("why", &text));
+        self.appliance.alarms.raise(&format!("verification server {server}"), &text);
+    }
+
+    fn connect(&mut self, connection: ConnectionId, server: Route, domain: &Host) {
+        let (line, questions) = mpsc::channel(1);
+        self.connections.insert(connection, line);
+        let Some(inbox) = self.inbox.upgrade() else { return };
+        let task = Task {
+            appliance: self.appliance.clone(),
+            prober: self.prober.clone(),
+            inbox,
+            connection,
+            server,
+            domain: domain.clone(),
+        };
+        tokio::spawn(task.run(questions));
+    }
+
+    /// What time it was when the appliance's clock began, in seconds since 1970.
+    fn epoch(&self) -> u64 {
+        let clock = &self.appliance.clock;
+        let run = clock.elapsed().since_start().as_secs();
+        clock.now().unix_seconds().saturating_sub(run)
+    }
+
+    fn load(&mut self) {
+        let epoch = self.epoch();
+        for record in self.appliance.store.records(RecordKind::Verification) {
+            match record {
+                Ok((key, value)) => drop(self.machine.remember(&key, &value, epoch)),
+                Err(error) => {
+                    let events = &self.appliance.events;
+                    let event = events.event(Kind::VerificationUnkept).fault(FaultClass::Resource);
+                    return events.record(event.field("error", error));
+                }
+            }
+        }
+    }
+
+    /// What cannot be written now is learnt again by asking.
+    async fn keep(&mut self) {
+        loop {
+            let changes = self.machine.changes(self.epoch(), KEEP_MAX);
+            let last = changes.len() < KEEP_MAX;
+            if changes.is_empty() {
+                return;
+            }
+            if let Err(error) = self.appliance.store.put_records(RecordKind::Verification, changes).await {
+                let events = &self.appliance.events;
+                let event = events.event(Kind::VerificationUnkept).fault(FaultClass::Resource);
+                return events.record(event.field("error", error));
+            }
+            if last {
+                return;
+            }
+        }
+    }
+}
+
+/// One connection to a verification server, from its opening to its end.
+struct Task {
+    appliance: Appliance,
+    prober: Prober,
+    inbox: mpsc::Sender<Message>,
+    connection: ConnectionId,
+    server: Route,
+    domain: Host,
+}
+
+impl Task {
+    async fn run(self, mut questions: mpsc::Receiver<Question>) {
+        let connection = self.connection;
+        let mut probe = match self.open().await {
+            Ok(probe) => probe,
+            Err(why) => return self.tell(Input::Failed { connection, why }).await,
+        };
+        self.tell(Input::Connected { connection }).await;
+        loop {
+            tokio::select! {
+                question = questions.recv() => {
+                    let Some(question) = question else { return probe.close().await };
+                    let outcome = self.carry(&mut probe, question).await;
+                    let open = probe.is_ready();
+                    self.tell(Input::Replies { connection, outcome, open }).await;
+                    if !open {
+                        return;
+                    }
+                }
+                () = probe.idle() => {
+                    let why = Lost::Unreachable("it closed the connection".into());
+                    return self.tell(Input::Failed { connection, why }).await;
+                }
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Probe, Lost> {
+        let config = self.appliance.config();
+        let Host::Name(name) = &self.domain else { return Err(Lost::Unreachable("no domain".into())) };
+        let Some(domain) = config.domain(name) else {
+            return Err(Lost::Unreachable(format!("{name} is no domain of ours any more").into()));
+        };
+        self.prober.open(&config, domain, &self.server).await.map_err(|fault| match fault.dialogue() {
+            Ok(failure) => Lost::Dialogue(failure),
+            Err(why) => Lost::Unreachable(why.to_string().into()),
+        })
+    }
+
+    async fn carry(&self, probe: &mut Probe, question: Question) -> Outcome {
+        let config = self.appliance.config();
+        probe.ask(transaction(question.sender, &config.network.hostname, &question.addresses)).await
+    }
+
+    async fn tell(&self, input: Input) {
+        // The driver is gone when the appliance stops.
+        let _ = self.inbox.send(Message::Happened(input)).await;
+    }
+}
