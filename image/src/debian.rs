@@ -33,6 +33,9 @@ pub const FORMATS: &[&str] = &["qemu-utils"];
 /// The peers that the tests talk to.
 pub const PEERS: &[&str] = &["swaks", "libnet-ssleay-perl"];
 
+/// The programs that attack us in the network's own tests.
+pub const ATTACKERS: &[&str] = &["hping3", "iproute2", "nmap", "python3-scapy", "util-linux"];
+
 /// Debian's package of the kernel's source. Its version is an input of the cache key.
 pub const KERNEL_SOURCE: &str = "linux-source-6.12";
 
