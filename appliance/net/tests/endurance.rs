@@ -52,7 +52,7 @@ fn open(scene: &mut Scene, n: u32, whole: bool) -> Option<(Say<'static>, FlowId,
 }
 
 fn visit(scene: &mut Scene, n: u32) {
-    let Some((say, flow, isn)) = open(scene, n, n % WAYS != 0) else { return };
+    let Some((say, flow, isn)) = open(scene, n, !n.is_multiple_of(WAYS)) else { return };
     let pipe = scene.host.pipes.remove(&flow).unwrap().0;
     let touch = |scene: &mut Scene| {
         scene.host.stack.ready(flow, true, true);
