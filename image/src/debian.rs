@@ -33,6 +33,9 @@ pub const FORMATS: &[&str] = &["qemu-utils"];
 /// The peers that the tests talk to.
 pub const PEERS: &[&str] = &["swaks", "libnet-ssleay-perl"];
 
+/// What makes a network of its own.
+pub const NAMESPACES: &[&str] = &["iproute2", "util-linux"];
+
 /// The programs that attack us in the network's own tests.
 pub const ATTACKERS: &[&str] = &["hping3", "iproute2", "nmap", "python3-scapy", "util-linux"];
 

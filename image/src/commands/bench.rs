@@ -59,8 +59,10 @@ struct Benchmark {
 }
 
 /// All of them.
-const BENCHMARKS: &[Benchmark] =
-    &[Benchmark { name: "boot", package: "qemu-tests", example: "boot", image: true, peers: debian::QEMU }];
+const BENCHMARKS: &[Benchmark] = &[
+    Benchmark { name: "boot", package: "qemu-tests", example: "boot", image: true, peers: debian::QEMU },
+    Benchmark { name: "net", package: "net", example: "bench", image: false, peers: debian::NAMESPACES },
+];
 
 impl Benchmark {
     fn run(&self, workspace: &Workspace, json: &Path) -> Result<Value> {
