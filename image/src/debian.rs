@@ -63,6 +63,12 @@ pub const DIRECTORY: &[&str] = &["slapd", "ldap-utils"];
 /// A peer that cannot be installed: Debian takes one MTA only, and that is Postfix.
 const UNPACKED: &str = "exim4-daemon-light";
 
+/// What makes a network of its own.
+pub const NAMESPACES: &[&str] = &["iproute2", "util-linux"];
+
+/// The programs that attack us in the network's own tests.
+pub const ATTACKERS: &[&str] = &["hping3", "iproute2", "nmap", "python3-scapy", "util-linux"];
+
 /// Debian's package of the kernel's source. Its version is an input of the cache key.
 pub const KERNEL_SOURCE: &str = "linux-source-6.12";
 

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use boot::role::Role;
 use boot::sandbox::{OnForbidden, Sandbox, Strictness};
+use sys::packet_ring::PacketRing;
 use sys::process::{self, Exit};
 
 fn main() {
@@ -28,6 +29,7 @@ fn main() {
         }
     }
     check("net: streams, memory and waiting work".into(), works(Role::Net, &[], net_life));
+    check("net: frames come through a packet ring that it sets up".into(), ring());
     let disk = tempfile::tempfile().expect("a file in the temporary directory");
     let keep = [disk.as_raw_fd()];
     check(
@@ -188,6 +190,37 @@ fn net_life() -> io::Result<()> {
     let arena = vec![1_u8; 4 << 20];
     assert_eq!(arena.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 4 << 20);
     Ok(())
+}
+
+/// The device is opened before the sandbox is entered, its ring set up inside.
+fn ring() -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: a packet socket needs root");
+        return Ok(());
+    }
+    let loopback = {
+        let socket = std::os::unix::net::UnixDatagram::unbound().map_err(|error| error.to_string())?;
+        rustix::net::netdevice::name_to_index(&socket, "lo").map_err(|error| error.to_string())?
+    };
+    let open = || sys::packet::open(loopback).map_err(|error| error.to_string());
+    let (socket, sender) = (open()?, open()?);
+    let keep = [socket.as_raw_fd(), sender.as_raw_fd()];
+    works(Role::Net, &keep, || {
+        let mut ring = PacketRing::attach(socket)?;
+        let sender = PacketRing::attach(sender)?;
+        // ARP, of a kind that nobody answers.
+        let mut frame = [0; 60];
+        (frame[12], frame[13], frame[59]) = (0x08, 0x06, 0x5a);
+        assert_eq!(sender.send([&frame[..]].into_iter())?, 1);
+        let mut seen = false;
+        while !seen {
+            let mut wait = [rustix::event::PollFd::new(&ring, rustix::event::PollFlags::IN)];
+            let patience = rustix::event::Timespec { tv_sec: 60, tv_nsec: 0 };
+            assert_ne!(rustix::event::poll(&mut wait, Some(&patience))?, 0, "the frame comes in time");
+            ring.receive(64, |got, _| seen |= got == frame);
+        }
+        Ok(())
+    })
 }
 
 fn gateway_life(disk: &File) -> io::Result<()> {

@@ -66,6 +66,7 @@ const BENCHMARKS: &[Benchmark] = &[
     hosted("mail", &["mail"]),
     hosted("connections", &["connections"]),
     hosted("idle", &["idle"]),
+    Benchmark { packages: debian::NAMESPACES, ..alone("net", "net", "bench") },
     alone("store", "store", "bench"),
     alone("smtp", "smtp", "throughput"),
     alone("graph", "gateway", "graph"),

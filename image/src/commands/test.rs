@@ -99,6 +99,7 @@ impl TestRun {
 
     fn crates(&mut self) -> Result<()> {
         debian::install(debian::BUILD)?;
+        debian::install(debian::ATTACKERS)?;
         let tests = self
             .cargo("run the crates' tests")
             .args(["test", "--locked", "--workspace"])
@@ -125,6 +126,7 @@ impl TestRun {
             return Err(Error::Usage(text));
         }
         debian::install(debian::BUILD)?;
+        debian::install(debian::ATTACKERS)?;
         let tests = self
             .cargo("run the crate's tests")
             .args(["test", "--locked", "--package", name])

@@ -75,7 +75,12 @@ impl Scene {
     }
 
     pub fn with(deadlines: Deadlines, limits: Limits) -> Scene {
-        let mut host = Host::new(OUR_MAC, 1, 512);
+        Scene::sized(deadlines, limits, 512)
+    }
+
+    /// With an arena of `slots` connections.
+    pub fn sized(deadlines: Deadlines, limits: Limits, slots: u32) -> Scene {
+        let mut host = Host::new(OUR_MAC, 1, slots);
         let now = Instant::from_secs(1_000);
         let ipv4 = Ipv4Addressing::Static(vec!["192.0.2.10/24".parse().unwrap()]);
         let routers = vec![IpAddr::V4(ROUTER)];

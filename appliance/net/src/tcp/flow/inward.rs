@@ -187,7 +187,12 @@ impl<S: Stream> Flow<S> {
         self.emit(now, around);
         match self.state() {
             State::SynSent | State::SynReceived => Outcome::Continues,
-            _ => Outcome::Opened,
+            _ => {
+                let mss = peer_mss(&segment.options, self.tuple.peer.ip());
+                self.open_congestion_window(now, segment.seq + 1, mss, around.output);
+                self.acknowledge(now, around);
+                Outcome::Opened
+            }
         }
     }
 

@@ -1,8 +1,6 @@
-//! Figures of the core alone: segments a second and Gbit/s for 1 and 10,000 connections, handshakes a second
-//! with and without a flood of SYNs, memory for an idle connection. One thread, no device, frames in memory.
-//!
-//! `cargo run --release -p net --example bench`
+//! The core alone: frames in memory, no device, one thread.
 
+use crate::Figures;
 use std::net::Ipv4Addr;
 use std::time::Instant as Clock;
 
@@ -76,48 +74,51 @@ struct World {
     flows: Vec<FlowId>,
 }
 
-fn main() -> std::io::Result<()> {
-    println!(
-        "frames in memory, one core, {} profile",
-        if cfg!(debug_assertions) { "debug" } else { "release" }
-    );
+/// Prints the figures and notes them.
+pub(crate) fn run(figures: &mut Figures) -> std::io::Result<()> {
+    println!("frames in memory, one core");
     // First, while nothing was allocated and freed yet.
-    memory(MANY)?;
+    memory(MANY, figures)?;
     let mut world = World::new(MANY + 16)?;
     for flood in [0, 10] {
-        let clock = Clock::now();
-        let count = 20_000_u32;
-        for n in 0..count {
-            for m in 0..flood {
-                let source =
-                    Ipv4Addr::from(0x1400_0000 + (n * 10 + m).wrapping_mul(2_654_435_761) % (1 << 26));
-                world.take(&segment(source, 1_024, TcpControl::Syn, 1, None, &[]));
-            }
-            world.open(peer(n % 5_000), 20_000 + (n / 5_000) as u16 + flood as u16 * 8);
-            if n % 5_000 == 4_999 {
-                world.reset_all();
-            }
-        }
-        let rate = f64::from(count) / clock.elapsed().as_secs_f64();
-        println!(
-            "handshakes: {rate:.0}/s, with {flood} forged SYNs for each ({:.0} SYNs/s)",
-            rate * f64::from(flood)
-        );
+        handshakes(&mut world, flood, figures);
     }
     for flows in [1, MANY] {
         let numbers: Vec<i32> = (0..flows).map(|n| world.open(peer(n), 30_000)).collect();
-        world.bulk(&numbers, 400_000);
+        let each = world.bulk(&numbers, 400_000);
+        let bits = MSS as f64 * 8.0 / each / 1e9;
+        figures.say(&format!("segments in, {flows} connections"), 1.0 / each, "/s");
+        figures.say(&format!("the same, {flows} connections"), bits, "Gbit/s");
         world.reset_all();
     }
     Ok(())
 }
 
+/// With so many forged SYNs for each true one.
+fn handshakes(world: &mut World, flood: u32, figures: &mut Figures) {
+    let clock = Clock::now();
+    let count = 20_000_u32;
+    for n in 0..count {
+        for m in 0..flood {
+            let source = Ipv4Addr::from(0x1400_0000 + (n * 10 + m).wrapping_mul(2_654_435_761) % (1 << 26));
+            world.take(&segment(source, 1_024, TcpControl::Syn, 1, None, &[]));
+        }
+        world.open(peer(n % 5_000), 20_000 + (n / 5_000) as u16 + flood as u16 * 8);
+        if n % 5_000 == 4_999 {
+            world.reset_all();
+        }
+    }
+    let rate = f64::from(count) / clock.elapsed().as_secs_f64();
+    figures.say(&format!("handshakes, {flood} forged SYNs for each"), rate, "/s");
+}
+
 /// Resident memory for idle connections, each of which received and answered one command.
-fn memory(flows: u32) -> std::io::Result<()> {
+fn memory(flows: u32, figures: &mut Figures) -> std::io::Result<()> {
     let mut world = World::new(flows)?;
     let before = resident();
     let numbers: Vec<i32> = (0..flows).map(|n| world.open(peer(n), 30_000)).collect();
-    println!("{flows} connections made: {} bytes resident each", (resident() - before) / u64::from(flows));
+    let each = |now: u64| (now - before) as f64 / f64::from(flows);
+    figures.say("memory, a new connection", each(resident()), "bytes");
     for (n, number) in numbers.iter().enumerate() {
         world.take(&segment(
             peer(n as u32),
@@ -129,7 +130,7 @@ fn memory(flows: u32) -> std::io::Result<()> {
         ));
     }
     world.settle();
-    println!("after a command each: {} bytes resident each", (resident() - before) / u64::from(flows));
+    figures.say("memory, after a command", each(resident()), "bytes");
     Ok(())
 }
 
@@ -215,8 +216,8 @@ impl World {
         number
     }
 
-    /// Full segments to every flow in turn, each in order.
-    fn bulk(&mut self, numbers: &[i32], segments: u32) {
+    /// Full segments to every flow in turn, each in order. Returns the seconds of one.
+    fn bulk(&mut self, numbers: &[i32], segments: u32) -> f64 {
         for flow in self.flows.clone() {
             self.stack.message_in(self.now, ToNet::Class { flow, class: Class::Bulk });
         }
@@ -246,14 +247,7 @@ impl World {
         let count = f64::from(rounds) * numbers.len() as f64;
         let dropped = self.stack.counters().get("tcp.challenges");
         assert_eq!(dropped, 0, "every segment is taken: {:?}", self.stack.counters());
-        let each = spent.as_secs_f64() / count;
-        let bits = MSS as f64 * 8.0 / each / 1e9;
-        println!(
-            "{} connections: {:.0} segments/s in, {bits:.2} Gbit/s, {:.0} ns each",
-            numbers.len(),
-            1.0 / each,
-            each * 1e9
-        );
+        spent.as_secs_f64() / count
     }
 
     fn reset_all(&mut self) {
