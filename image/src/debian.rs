@@ -1,6 +1,6 @@
 //! Debian packages that the commands need: those missing are installed, and nothing else is touched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::cache::Entry;
@@ -84,7 +84,35 @@ pub fn install(packages: &[&str]) -> Result<()> {
     println!("Installing {}", missing.join(" "));
     // A fresh machine's lists are old, and do not know the newest packages.
     apt("refresh the package lists").args(["update", "-qq"]).run()?;
-    apt("install packages").args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing).run()
+    let quiet = Quiet::begin()?;
+    let installed = apt("install packages").args(["install", "-y", "-qq", "--no-install-recommends"]);
+    let result = installed.args(&missing).run();
+    quiet.end()?;
+    result
+}
+
+/// Where Debian asks whether a service may be started (invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// While it lasts, no package that is installed starts its service: the tests start their own, with their own files.
+struct Quiet {
+    /// False where somebody else has a policy already.
+    ours: bool,
+}
+
+impl Quiet {
+    fn begin() -> Result<Quiet> {
+        let ours = !Path::new(POLICY).exists();
+        if ours {
+            let write = format!("printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}");
+            as_root("sh", "keep services from starting").args(["-c", &write]).run()?;
+        }
+        Ok(Quiet { ours })
+    }
+
+    fn end(self) -> Result<()> {
+        if self.ours { as_root("rm", "let services start again").args(["-f", POLICY]).run() } else { Ok(()) }
+    }
 }
 
 /// Installs the peers, unpacks the one that cannot be installed, and returns the folder where its files are.
