@@ -74,9 +74,17 @@ impl Entra {
     /// # Errors
     /// When no port is free, or no certificate can be made.
     pub fn listen(name: &str, prepare: impl FnOnce(&mut Tenant)) -> Result<Entra> {
+        Entra::listen_at((Ipv4Addr::LOCALHOST, 0).into(), name, prepare)
+    }
+
+    /// Listens at `address` under `name`, and takes `prepare`d what is in the directory.
+    ///
+    /// # Errors
+    /// When the address is not free, or no certificate can be made.
+    pub fn listen_at(address: SocketAddr, name: &str, prepare: impl FnOnce(&mut Tenant)) -> Result<Entra> {
         let (config, root) = tls(name).map_err(|error| Error::Certificate(error.to_string()))?;
         let doing = || "the directory: listen";
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing(doing)?;
+        let listener = std::net::TcpListener::bind(address).doing(doing)?;
         listener.set_nonblocking(true).doing(doing)?;
         let address = listener.local_addr().doing(doing)?;
         let mut tenant = Tenant::new(&format!("{name}:{}", address.port()));

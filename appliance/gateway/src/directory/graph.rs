@@ -128,10 +128,12 @@ impl Graph {
         confirmed
     }
 
-    /// Reads the tenant now instead of when it is due.
-    pub fn read_now(&self) {
-        self.inner.sync().read_now();
+    /// Reads the tenant now instead of when it is due; returns which of the [`Status::rounds`] shows what there is
+    /// now.
+    pub fn read_now(&self) -> u64 {
+        let round = self.inner.sync().read_now();
         self.inner.wake.notify_one();
+        round
     }
 }
 

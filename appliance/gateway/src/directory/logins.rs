@@ -7,7 +7,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 use config_schema::{
-    Config, LookupName, Method, Role, Secret, TotpSecret, User, UserLookup, UserName,
+    Config, LookupName, Method, RealmName, Role, Secret, TotpSecret, User, UserLookup, UserName,
     user_lookup::mailbox::Mailbox,
 };
 use control::{
@@ -135,6 +135,10 @@ impl Logins {
                 self.lockout().not_made(ticket);
                 return Ok(self.told(refused(&login.user, &why, None), source));
             }
+            Password::Right(who) if is_suspended(&config, &who.realm) => {
+                self.lockout().right(ticket);
+                refused(&login.user, "the realm is suspended", None)
+            }
             Password::Right(who) => match self.second(&account, factor, login).await? {
                 Err(why) => refused(&login.user, why, None),
                 Ok(by) => {
@@ -184,7 +188,12 @@ impl Logins {
                     Password::Wrong("no such user, or a wrong password")
                 }
             }
-            Way::Lookup { lookup, user } => self.by_lookup(config, lookup, user, login).await,
+            Way::Lookup { lookup, user } => {
+                // The lookup may be one of a realm above, for the domains of several.
+                let realm = config.domain(account.domain()).map_or(&lookup.realm, |domain| &domain.realm);
+                let realm = user.map_or(realm, |user| &user.realm);
+                self.by_lookup(config, lookup, realm, user, login).await
+            }
         }
     }
 
@@ -192,6 +201,7 @@ impl Logins {
         &self,
         config: &Arc<Config>,
         lookup: &UserLookup,
+        realm: &RealmName,
         user: Option<&User>,
         login: &Login,
     ) -> Password {
@@ -204,10 +214,10 @@ impl Logins {
                 };
                 match ldap.directory.log_in(&login.user, Secret::new(login.password.clone())).await {
                     LoginAnswer::Ok(account) => {
-                        let home = format!("{}:{}", lookup.realm, account.stream);
+                        let home = format!("{realm}:{}", account.stream);
                         let because = format!("{because}: {}", account.dn);
                         Password::Right(user.map_or_else(
-                            || end_user(lookup, Some(home), because.clone()),
+                            || end_user(realm, Some(home), because.clone()),
                             |user| known(user, because.clone()),
                         ))
                     }
@@ -218,7 +228,7 @@ impl Logins {
                     LoginAnswer::Unavailable { why } => Password::NotLooked(format!("{because}: {why}")),
                 }
             }
-            Method::Mailbox(mailbox) => self.by_mailbox(config, lookup, mailbox, user, login).await,
+            Method::Mailbox(mailbox) => self.by_mailbox(config, lookup, realm, mailbox, user, login).await,
             Method::Oidc(_) => {
                 Password::NotLooked(format!("{because} signs in by a browser at Entra ID, not by a password"))
             }
@@ -230,6 +240,7 @@ impl Logins {
         &self,
         config: &Arc<Config>,
         lookup: &UserLookup,
+        realm: &RealmName,
         mailbox: &Mailbox,
         user: Option<&User>,
         login: &Login,
@@ -262,9 +273,9 @@ impl Logins {
                 format!("user lookup `{}` cannot be asked ({why}); it took this password lately", lookup.name)
             }
         };
-        let home = home_stream(mailbox, &login.user, lookup.realm.clone()).ok().map(|home| home.to_string());
+        let home = home_stream(mailbox, &login.user, realm.clone()).ok().map(|home| home.to_string());
         Password::Right(
-            user.map_or_else(|| end_user(lookup, home, because.clone()), |user| known(user, because.clone())),
+            user.map_or_else(|| end_user(realm, home, because.clone()), |user| known(user, because.clone())),
         )
     }
 
@@ -428,8 +439,14 @@ fn known(user: &User, because: String) -> Who {
     }
 }
 
-fn end_user(lookup: &UserLookup, home_stream: Option<String>, because: String) -> Who {
-    Who { because, realm: lookup.realm.to_string(), role: "end-user", home_stream, streams: Vec::new() }
+/// Nobody of a suspended realm may log in.
+fn is_suspended(config: &Config, realm: &str) -> bool {
+    let realm = realm.parse().ok().and_then(|realm| config.realm(&realm));
+    realm.is_some_and(|realm| realm.suspended)
+}
+
+fn end_user(realm: &RealmName, home_stream: Option<String>, because: String) -> Who {
+    Who { because, realm: realm.to_string(), role: "end-user", home_stream, streams: Vec::new() }
 }
 
 fn accepted(user: &str, who: Who, by: &str) -> LoginView {

@@ -18,12 +18,13 @@ use crate::{
     requirements::available,
 };
 
-const CUTS: usize = 10;
-const SENDERS: usize = 8;
+const CUTS: u64 = 10;
+/// Each has one message at most that is not acknowledged.
+pub(crate) const SENDERS: u64 = 8;
 /// A cut falls within this time after the first message was acknowledged.
 const LOAD_MAX: Duration = Duration::from_millis(500);
 /// As `ROOMY` has it: so many messages may be between the next hop's 250 and our record of it.
-const CONNECTIONS_TO_NEXT_HOP: usize = 20;
+const CONNECTIONS_TO_NEXT_HOP: u64 = 20;
 
 #[test]
 fn what_was_acknowledged_survives_kills_of_all_processes() {
@@ -51,13 +52,13 @@ fn what_was_acknowledged_survives_kills_of_all_processes() {
     }
     let lost: Vec<_> = acknowledged.iter().filter(|(_, count)| **count == 0).collect();
     assert!(lost.is_empty(), "cuts after {moments:?} lost {lost:?} of {}", acknowledged.len());
-    assert!(acknowledged.len() >= CUTS, "there was load");
-    let twice = acknowledged.values().filter(|count| **count > 1).count();
+    assert!(acknowledged.len() as u64 >= CUTS, "there was load");
+    let twice = acknowledged.values().filter(|count| **count > 1).count() as u64;
     assert!(twice <= CUTS * CONNECTIONS_TO_NEXT_HOP, "{twice} came twice");
 }
 
-/// The subjects of what was acknowledged before the cut.
-fn load_until_cut(lab: &Lab, appliance: Appliance, cut: usize, moment: Duration) -> Vec<String> {
+/// Kills everything in the middle of a load; the subjects of what was acknowledged before.
+pub(crate) fn load_until_cut(lab: &Lab, appliance: Appliance, cut: u64, moment: Duration) -> Vec<String> {
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let (first, started) = mpsc::channel();
     let connect = |_| lab.inside(|| TcpStream::connect((GUEST, 25)).unwrap());

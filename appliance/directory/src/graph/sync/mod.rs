@@ -123,6 +123,10 @@ pub struct Status {
     pub held: Option<Held>,
     /// When the secret or the certificate ends, in Unix seconds.
     pub proof_ends: Option<u64>,
+    /// How often all collections were gone through.
+    pub rounds: u64,
+    /// How often something failed.
+    pub failed: u64,
 }
 
 /// What is under way.
@@ -156,11 +160,16 @@ pub struct Sync {
     keep: VecDeque<Change>,
     keep_after: Time,
     round: Round,
+    /// Rounds that have come to an end.
+    rounds: u64,
+    /// The next round begins as soon as this one ends.
+    again: bool,
     flight: Option<Flight>,
     /// Whether Graph refused the token of this attempt; a second refusal is not for its age.
     refused: bool,
     not_before: Time,
     failures: u32,
+    failed: u64,
     questions: Questions,
     held: Option<Held>,
     fault: Option<Fault>,
@@ -185,10 +194,13 @@ impl Sync {
             keep: VecDeque::new(),
             keep_after: Time::default(),
             round: Round::Idle(Time::default()),
+            rounds: 0,
+            again: false,
             flight: None,
             refused: false,
             not_before: Time::default(),
             failures: 0,
+            failed: 0,
             questions: Questions::default(),
             held: None,
             fault: None,
@@ -308,7 +320,9 @@ impl Sync {
         let jitter = self.every / JITTER;
         let millis = u64::try_from(jitter.as_millis()).unwrap_or(u64::MAX).max(1);
         let spread = Duration::from_millis(random(now) % (2 * millis));
-        self.round = Round::Idle(now.at + (self.every + spread).saturating_sub(jitter));
+        let next = now.at + (self.every + spread).saturating_sub(jitter);
+        self.round = Round::Idle(if std::mem::take(&mut self.again) { now.at } else { next });
+        self.rounds += 1;
     }
 
     fn send(&mut self, flight: Flight, now: &Moment) -> Step {
@@ -371,10 +385,23 @@ impl Sync {
         true
     }
 
-    /// Reads now instead of when it is due.
-    pub fn read_now(&mut self) {
-        if let Round::Idle(_) = self.round {
-            self.round = Round::Idle(Time::default());
+    /// Reads now instead of when it is due; returns which of the [`Status::rounds`] shows what there is now.
+    ///
+    /// Somebody who asks has perhaps mended what was wrong: only a tenant that said it was busy is waited for.
+    pub fn read_now(&mut self) -> u64 {
+        if !matches!(self.fault, Some(Fault::Busy(_))) {
+            self.not_before = Time::default();
+        }
+        match self.round {
+            Round::Idle(_) => {
+                self.round = Round::Idle(Time::default());
+                self.rounds + 1
+            }
+            // What was read of it already may have changed since.
+            Round::Reading { .. } => {
+                self.again = true;
+                self.rounds + 2
+            }
         }
     }
 
@@ -448,6 +475,8 @@ impl Sync {
             fault: self.fault.clone(),
             held: self.held.clone(),
             proof_ends: self.tokens.proof_ends(),
+            rounds: self.rounds,
+            failed: self.failed,
         }
     }
 
@@ -473,6 +502,7 @@ impl Sync {
 
     fn fail(&mut self, fault: Fault, retry_after: Option<&str>, now: &Moment) {
         self.failures = self.failures.saturating_add(1);
+        self.failed += 1;
         self.not_before = now.at + retry::wait(retry_after, now.unix, self.failures, random(now));
         self.questions.fail();
         self.say(fault);

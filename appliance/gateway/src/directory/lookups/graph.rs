@@ -19,7 +19,6 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct GraphLookup {
     given: Arc<UserLookup>,
-    appliance: Appliance,
     graph: Graph,
 }
 
@@ -33,7 +32,7 @@ impl GraphLookup {
         let (transport, resolver) = (prober.transport(), prober.resolver());
         let graph =
             Graph::start(appliance.clone(), transport, resolver, given.name.clone(), entra.clone()).await?;
-        Ok(GraphLookup { given: Arc::new(given.clone()), appliance: appliance.clone(), graph })
+        Ok(GraphLookup { given: Arc::new(given.clone()), graph })
     }
 
     /// When every collection was last known to be as in the directory.
@@ -73,17 +72,17 @@ impl Lookup for GraphLookup {
 
     fn sync(&self) -> Boxed<'_, Result<(), String>> {
         Box::pin(async {
-            let asked = self.appliance.clock.now().unix_seconds();
-            self.graph.read_now();
+            let before = self.graph.status().failed;
+            let round = self.graph.read_now();
             let over = async {
                 loop {
                     tokio::time::sleep(LOOK).await;
                     let status = self.graph.status();
-                    if let Some(fault) = status.fault {
-                        return Err(fault.to_string());
-                    }
-                    if status.held.is_some() || self.whole_as_of().is_some_and(|at| at >= asked) {
-                        return Ok(());
+                    let over = status.rounds >= round || status.failed > before;
+                    match status.fault {
+                        Some(fault) if over => return Err(fault.to_string()),
+                        None if over => return Ok(()),
+                        _ => {}
                     }
                 }
             };

@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use control::{
     Operation,
-    operation::{LogQuery, QueueFilter, Selection},
+    operation::{LogQuery, Outcome, QueueFilter, Selection},
     print, wire,
 };
 
@@ -234,16 +234,35 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let socket = control_socket(&arguments.disk);
     match ask(&socket, operation) {
         Err(error) => refused(format_args!("{}: {error}; is the appliance running?", socket.display())),
+        Ok(answer @ wire::Answer::Refused(_)) if arguments.json => {
+            print!("{}", json(serde_json::to_string_pretty(&answer)));
+            ExitCode::from(1)
+        }
         Ok(wire::Answer::Refused(refusal)) => refused(refusal),
         Ok(wire::Answer::Done(outcome)) => {
-            let text = if arguments.json {
-                serde_json::to_string_pretty(&outcome).map(|text| text + "\n").unwrap_or_default()
-            } else {
-                print::text(&outcome)
-            };
-            print!("{text}");
-            ExitCode::SUCCESS
+            print!(
+                "{}",
+                if arguments.json {
+                    json(serde_json::to_string_pretty(&outcome))
+                } else {
+                    print::text(&outcome)
+                }
+            );
+            if is_no(&outcome) { ExitCode::from(1) } else { ExitCode::SUCCESS }
         }
+    }
+}
+
+fn json(text: serde_json::Result<String>) -> String {
+    text.map(|text| text + "\n").unwrap_or_default()
+}
+
+/// Whether the answer, though it is one, is a no to what was asked for.
+fn is_no(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Import(import) => !import.imported,
+        Outcome::Login(login) => !login.accepted,
+        _ => false,
     }
 }
 

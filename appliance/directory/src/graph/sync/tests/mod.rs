@@ -276,6 +276,42 @@ fn a_certificate_proves_us_too() {
 }
 
 #[test]
+fn who_asks_for_a_reading_is_told_which_one_shows_what_there_is_now() {
+    let mut world = World::with_users(20);
+    world.finish();
+    world.tenant.set(Theirs::Users, &id(30), user("early"));
+    let asked = world.sync.read_now();
+    assert_eq!(asked, world.sync.status().rounds + 1);
+    // It is under way, and the users have been gone through, when somebody asks again.
+    while !matches!(world.sync.round, Round::Reading { at: 1, .. }) {
+        assert_eq!(world.step(), None, "it does not wait for its time");
+    }
+    world.tenant.set(Theirs::Users, &id(31), user("late"));
+    let late = world.sync.read_now();
+    assert_eq!(late, asked + 1);
+    while world.sync.status().rounds < late {
+        assert_eq!(world.step(), None, "nor does the second");
+    }
+    for name in ["early@example.com", "late@example.com"] {
+        assert_eq!(world.stream(name).as_deref(), Some(name));
+    }
+
+    // What was wrong may have been mended; who was busy decides himself when to be asked.
+    world.tenant.troubles.push_back(Trouble::ServerError);
+    world.sync.read_now();
+    let waits = std::iter::repeat_with(|| world.step()).flatten().next().unwrap();
+    assert!(waits > world.now().at && world.sync.status().failed == 1);
+    world.sync.read_now();
+    assert_eq!(world.step(), None);
+    world.finish();
+    world.tenant.troubles.push_back(Trouble::Busy(429, Some("90".into())));
+    world.sync.read_now();
+    std::iter::repeat_with(|| world.step()).flatten().next();
+    world.sync.read_now();
+    assert!(world.step().is_some(), "it waits");
+}
+
+#[test]
 fn a_key_that_cannot_prove_us_is_named() {
     use crate::graph::KeyError;
     let (rsa, other) = (KeyPair::generate_for(&PKCS_RSA_SHA256), KeyPair::generate_for(&PKCS_RSA_SHA256));
