@@ -439,10 +439,9 @@ fn known(user: &User, because: String) -> Who {
     }
 }
 
-/// Nobody of a suspended realm may log in.
+/// Nobody of a suspended realm, or of one below it, may log in.
 fn is_suspended(config: &Config, realm: &str) -> bool {
-    let realm = realm.parse().ok().and_then(|realm| config.realm(&realm));
-    realm.is_some_and(|realm| realm.suspended)
+    realm.parse().is_ok_and(|realm| config.is_suspended(&realm))
 }
 
 fn end_user(realm: &RealmName, home_stream: Option<String>, because: String) -> Who {
