@@ -122,6 +122,13 @@ fn a_server_that_takes_everybody_is_found_out_and_a_table_helps() {
     accepted(&lab, "ann@example.com");
     accepted(&lab, "postmaster@example.com");
     refused(&lab, "carl@example.com", "550 5.1.1");
+    let one = |word: &str, address: &str| {
+        control(&lab, &["valid-recipient", word, "--stream", "example:default", address]).status.code()
+    };
+    assert_eq!((one("add", "carl@elsewhere.example"), one("add", "carl@example.com")), (Some(1), Some(0)));
+    accepted(&lab, "carl@example.com");
+    assert_eq!((one("remove", "carl@example.com"), one("remove", "carl@example.com")), (Some(0), Some(1)));
+    refused(&lab, "carl@example.com", "550 5.1.1");
     let domain = checked(&lab, "example.com");
     assert_eq!(domain["check"]["validated"], true, "{domain}");
     let why = ask(&lab, &["stream", "settings", "example:ann@example.com", "S-700"]);
