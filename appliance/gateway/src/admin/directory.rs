@@ -127,10 +127,8 @@ impl Directory for Live {
     }
 
     async fn change_valid_recipient(&self, stream: &str, address: &str, listed: bool) -> Result<(), Refusal> {
-        let (stream, key) = (self.stream(stream)?, vec![parse_address(address)?.key().into()]);
-        let (add, remove) = if listed { (key, Vec::new()) } else { (Vec::new(), key) };
-        self.change_listed(&stream, add, remove).await?;
-        Ok(())
+        let (stream, address) = (self.stream(stream)?, parse_address(address)?);
+        if listed { self.list(&stream, &address).await } else { self.unlist(&stream, &address).await }
     }
 
     async fn import_valid_recipients(

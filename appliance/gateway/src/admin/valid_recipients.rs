@@ -47,7 +47,32 @@ impl Live {
         Ok(views)
     }
 
-    pub(super) async fn change_listed(
+    /// Adds an entry.
+    pub(super) async fn list(&self, stream: &StreamName, address: &Address) -> Result<(), Refusal> {
+        let config = self.0.appliance.config();
+        let domain = address.domain().and_then(|name| config.domain(name));
+        if domain.is_none_or(|domain| domain.realm != *stream.realm()) {
+            let text = format!("`{address}`: not in a domain of realm `{}`", stream.realm());
+            return Err(Refusal::Malformed(text));
+        }
+        self.change_listed(stream, vec![address.key().into()], Vec::new()).await?;
+        Ok(())
+    }
+
+    /// Removes an entry that was added.
+    pub(super) async fn unlist(&self, stream: &StreamName, address: &Address) -> Result<(), Refusal> {
+        let key = address.key();
+        if self.0.appliance.config().lists_recipient(stream, &key) {
+            return Err(Refusal::Unavailable(format!("`{address}` is listed by the configuration")));
+        }
+        if self.change_listed(stream, Vec::new(), vec![key.into()]).await?.removed == 0 {
+            let what = format!("valid recipient of `{stream}`");
+            return Err(Refusal::NotFound { what, id: address.to_string() });
+        }
+        Ok(())
+    }
+
+    async fn change_listed(
         &self,
         stream: &StreamName,
         add: Vec<Box<str>>,

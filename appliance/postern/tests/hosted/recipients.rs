@@ -1,10 +1,11 @@
 //! Which recipients are real, as real verification servers and tables say, and whose they are.
 
+use image::exchange::{Exchange, Recipients, Refusal, Script, Tenant};
 use serde_json::Value;
 
 use crate::{
     configuration::ROOMY,
-    control::{ask, checked, control},
+    control::{ask, checked, control, map},
     lab::{HOST, Lab, wait_for},
     postfix::Postfix,
     requirements::available,
@@ -122,6 +123,13 @@ fn a_server_that_takes_everybody_is_found_out_and_a_table_helps() {
     accepted(&lab, "ann@example.com");
     accepted(&lab, "postmaster@example.com");
     refused(&lab, "carl@example.com", "550 5.1.1");
+    let one = |word: &str, address: &str| {
+        control(&lab, &["valid-recipient", word, "--stream", "example:default", address]).status.code()
+    };
+    assert_eq!((one("add", "carl@elsewhere.example"), one("add", "carl@example.com")), (Some(1), Some(0)));
+    accepted(&lab, "carl@example.com");
+    assert_eq!((one("remove", "carl@example.com"), one("remove", "carl@example.com")), (Some(0), Some(1)));
+    refused(&lab, "carl@example.com", "550 5.1.1");
     let domain = checked(&lab, "example.com");
     assert_eq!(domain["check"]["validated"], true, "{domain}");
     let why = ask(&lab, &["stream", "settings", "example:ann@example.com", "S-700"]);
@@ -179,4 +187,44 @@ fn a_server_that_will_not_say_refuses_nobody() {
     refused(&lab, "carl@example.com", "451 4.4.3");
     accepted(&lab, "bob@example.com");
     assert!(appliance.stop().success());
+}
+
+/// Exchange Online's double: its directory-based edge blocking, and what it says when it refuses us instead.
+#[test]
+fn an_exchange_online_that_refuses_us_refuses_no_recipient() {
+    if !available(&["swaks"]) {
+        return;
+    }
+    let lab = Lab::new();
+    let exchange = lab.inside(|| {
+        let known = ["ann@example.com", "bob@example.com"].map(str::to_owned);
+        let tenant =
+            Tenant { domains: vec!["example.com".into()], recipients: Recipients::Listed(known.into()) };
+        Exchange::listen((HOST, PORT).into(), tenant).unwrap()
+    });
+    let _appliance = lab.start(&configuration(""));
+    accepted(&lab, "ann@example.com");
+    refused(&lab, "nobody@example.com", "550 5.1.1");
+    let domain = checked(&lab, "example.com");
+    assert_eq!(domain["check"]["validated"], true, "{domain}");
+    exchange.organisation().play(Script { older_text: true, ..Script::default() });
+    refused(&lab, "none@example.com", "550 5.1.1");
+
+    // These are 550, too, and say nothing about the recipient.
+    for (refusal, code) in [
+        (Refusal::TenantAttribution, "5.7.64"),
+        (Refusal::ConnectorNotMatched, "5.7.51"),
+        (Refusal::BannedAddress, "5.7.606"),
+    ] {
+        exchange.organisation().play(Script { refuses: Some(refusal), ..Script::default() });
+        wait_for(&format!("{code} is said"), || {
+            let bob = map(&lab, "bob@example.com");
+            assert_eq!(bob["outcome"], "deferred", "{bob}");
+            bob["trace"].to_string().contains(code).then_some(())
+        });
+        refused(&lab, "bob@example.com", "451 4.4.3");
+        accepted(&lab, "ann@example.com");
+    }
+    exchange.organisation().play(Script::default());
+    wait_for("bob is known", || send(&lab, "bob@example.com").status.success().then_some(()));
 }

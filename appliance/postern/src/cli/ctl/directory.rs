@@ -13,7 +13,7 @@ use control::{
 
 #[derive(Debug, Args)]
 pub(super) struct MapWords {
-    /// The recipient.
+    /// The recipient, such as ann@example.com.
     address: String,
     /// The client's address; without one, a stranger's.
     #[arg(long, value_name = "ADDRESS")]
@@ -22,24 +22,30 @@ pub(super) struct MapWords {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DomainWords {
-    /// All of them (My Domains).
+    /// Every domain with its route, its MX to publish, and what its check found.
     List,
-    /// One, with the dialogue of its check.
-    Show { domain: String },
+    /// One domain, with the dialogue of its check.
+    Show {
+        /// Such as example.com.
+        domain: String,
+    },
     /// Re-check domains for validation, and wait for the answer.
     Check {
-        /// Without one, all.
+        /// Such as example.com; without one, every domain.
         domain: Option<String>,
     },
     /// Take a verification server that is redundant out of the configuration.
-    RemoveVerificationServer { domain: String },
+    RemoveVerificationServer {
+        /// The domain whose user lookup says it all, such as example.com.
+        domain: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum VerificationWords {
     /// Forget what verification servers said, so that they are asked again.
     Forget {
-        /// An address, or `@domain`; without one, everything.
+        /// An address, or `@` and a domain for all its addresses; without one, everything.
         about: Option<String>,
     },
 }
@@ -48,20 +54,27 @@ pub(super) enum VerificationWords {
 pub(super) enum StreamWords {
     /// The streams that exist.
     List {
+        /// Only those of this realm.
         #[arg(long)]
         realm: Option<String>,
     },
     /// The settings of a stream, and where each value comes from.
     Settings {
-        /// `realm:stream`, whether it exists yet or not.
+        /// `realm:stream`, whether it has begun or not.
         stream: String,
         /// Such as S-700; without one, all.
         id: Option<String>,
     },
     /// Bring a stream into being before its first mail.
-    Prepare { stream: String },
+    Prepare {
+        /// `realm:stream`.
+        stream: String,
+    },
     /// Remove a stream with what is its own.
-    Remove { stream: String },
+    Remove {
+        /// `realm:stream`.
+        stream: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,14 +85,18 @@ pub(super) enum ValidRecipientWords {
         #[arg(long)]
         stream: Option<String>,
     },
+    /// Add an entry.
     Add {
         #[command(flatten)]
         stream: InStream,
+        /// The recipient, such as ann@example.com.
         address: String,
     },
+    /// Remove an entry; those of the configuration are changed there.
     Remove {
         #[command(flatten)]
         stream: InStream,
+        /// The recipient, such as ann@example.com.
         address: String,
     },
     /// Import CSV: a column `address`, perhaps `stream`; or what `Get-EXORecipient` exports.
@@ -97,6 +114,7 @@ pub(super) enum ValidRecipientWords {
     },
     /// Print the table as CSV.
     Export {
+        /// `realm:stream`; without one, all.
         #[arg(long)]
         stream: Option<String>,
     },
@@ -114,15 +132,22 @@ pub(super) enum LookupWords {
     /// The user lookups and how each is.
     List,
     /// Read the directory again now.
-    Sync { lookup: String },
+    Sync {
+        /// The name of a user lookup that knows addresses.
+        lookup: String,
+    },
     /// Apply a read that was held because it would remove too much.
-    Confirm { lookup: String },
+    Confirm {
+        /// The name of a user lookup that keeps a copy.
+        lookup: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LoginWords {
     /// Check a login; the password is read from standard input.
     Check {
+        /// The name to log in with, such as ann@example.com.
         user: String,
         /// A one-time code or a recovery code.
         #[arg(long)]
@@ -132,11 +157,22 @@ pub(super) enum LoginWords {
         source: Option<String>,
     },
     /// Offer a user of the configuration a key for one-time codes.
-    Enrol { user: String },
+    Enrol {
+        /// The user's name, such as ann@example.com.
+        user: String,
+    },
     /// Take the key that was offered into use; prints the recovery codes, once.
-    Confirm { user: String, code: String },
+    Confirm {
+        /// The user's name, such as ann@example.com.
+        user: String,
+        /// What the authenticator shows now.
+        code: String,
+    },
     /// Forget a user's second factor.
-    Reset { user: String },
+    Reset {
+        /// The user's name, such as ann@example.com.
+        user: String,
+    },
 }
 
 pub(super) fn map(words: MapWords) -> Operation {

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     disk: PathBuf,
     /// Print JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     operation: Words,
@@ -57,10 +57,10 @@ enum Words {
     Config(ConfigWords),
     /// Explain how an address becomes a stream, whether it is real, and what RCPT would be answered.
     Map(directory::MapWords),
-    /// My Domains: what the domain check found.
+    /// Domains: what their checks found, and what to publish as MX.
     #[command(subcommand)]
     Domain(directory::DomainWords),
-    /// What verification servers said.
+    /// What verification servers said of recipients.
     #[command(subcommand)]
     Verification(directory::VerificationWords),
     /// Streams and their settings.
@@ -74,10 +74,10 @@ enum Words {
     /// The Valid Recipients table, which setting S-700 enforces.
     #[command(subcommand)]
     ValidRecipient(directory::ValidRecipientWords),
-    /// User lookups.
+    /// User lookups: how each directory is, read it again.
     #[command(subcommand)]
     Lookup(directory::LookupWords),
-    /// Logins.
+    /// Check logins; set up and reset one-time codes.
     #[command(subcommand)]
     Login(directory::LoginWords),
     /// Finish, flush, start again.
