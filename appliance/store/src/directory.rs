@@ -136,6 +136,18 @@ pub(crate) fn objects(engine: Arc<Engine>, lookup: &str, generation: u32) -> Sca
     })
 }
 
+/// The user lookups that have a state.
+pub(crate) fn names(engine: &Engine) -> Result<Vec<Box<str>>, StoreError> {
+    engine.read(|snapshot| {
+        let table = snapshot.open_table(DIRECTORIES)?;
+        let mut names = Vec::new();
+        for row in table.range::<&str>(..)? {
+            names.push(Box::from(row?.0.value()));
+        }
+        Ok(names)
+    })
+}
+
 /// Every user lookup's generations that have an object, found by leaping from one to the next.
 pub(crate) fn generations(engine: &Engine) -> Result<Vec<(Box<str>, u32)>, StoreError> {
     let mut found: Vec<(Box<str>, u32)> = Vec::new();

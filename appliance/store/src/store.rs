@@ -319,6 +319,11 @@ impl Store {
         directory::state(self.engine(), lookup)
     }
 
+    /// The user lookups of whose copy it is known where it stands.
+    pub fn directories(&self) -> Result<Vec<Box<str>>, StoreError> {
+        directory::names(self.engine())
+    }
+
     /// The objects of one generation, by key.
     pub fn directory_objects(&self, lookup: &str, generation: u32) -> Scan<(Box<[u8]>, Vec<u8>)> {
         directory::objects(self.engine().clone(), lookup, generation)

@@ -52,9 +52,11 @@ fn one_generation_is_built_beside_the_other_and_takes_its_place() {
         while store.directory_drop(&lookup, generation).wait().unwrap() {}
     }
     assert!(store.usage().table_bytes > 0, "the state is left");
+    assert_eq!(store.directories(), Ok(vec![Box::from("ad")]));
     store.forget_directory_state("ad").wait().unwrap();
     store.forget_directory_state("ad").wait().unwrap();
     assert_eq!((store.directory_state("ad"), store.usage().table_bytes), (Ok(None), 0));
+    assert_eq!(store.directories(), Ok(vec![]));
 }
 
 #[test]

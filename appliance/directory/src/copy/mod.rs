@@ -303,6 +303,12 @@ impl Copy {
         self.by_id.iter().map(|at| self.object_at(*at))
     }
 
+    /// Whether the other has the same objects, whenever either was heard.
+    pub fn has_same_objects(&self, other: &Copy) -> bool {
+        self.len() == other.len()
+            && self.objects().all(|object| other.object(object.id()).as_ref() == Some(&object))
+    }
+
     /// The addresses that several objects claim.
     pub fn conflicts(&self) -> impl Iterator<Item = Conflict<'_>> {
         self.by_address.iter().filter_map(|first| {

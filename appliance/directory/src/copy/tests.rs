@@ -78,6 +78,19 @@ fn an_old_copy_proves_nothing_unknown() {
     assert_eq!(answer(&copy, "x@example.com", 0), LookupAnswer::Unknown, "the clock was set back");
 }
 
+#[test]
+fn copies_are_compared_by_their_objects() {
+    let ann = || object("a", Kind::User, &["ann@example.com"]);
+    let bob = || object("b", Kind::User, &["bob@example.com"]);
+    let mut one = copy(&[ann(), bob()]);
+    one.set_synced(7);
+    assert!(one.has_same_objects(&copy(&[bob(), ann()])) && Copy::new().has_same_objects(&Copy::new()));
+    assert!(!one.has_same_objects(&copy(&[ann()])) && !copy(&[ann()]).has_same_objects(&one));
+    let other = object("b", Kind::User, &["bob@example.com", "robert@example.com"]);
+    assert!(!one.has_same_objects(&copy(&[ann(), other])));
+    assert!(!one.has_same_objects(&copy(&[ann(), object("b", Kind::Group, &["bob@example.com"])])));
+}
+
 fn people(count: usize) -> Vec<Object> {
     (0..count).map(|n| user(&format!("u{n}"), &[&format!("u{n}@example.com")])).collect()
 }

@@ -46,9 +46,6 @@ pub enum SyncFault {
     /// No end in sight.
     #[error("the server sends the same page, or empty ones, again and again")]
     Endless,
-    /// Not one recipient.
-    #[error("no entry with an address below `base`")]
-    Empty,
 }
 
 impl Sync {
@@ -72,7 +69,7 @@ impl Sync {
         })
     }
 
-    /// Takes a page: its recipients.
+    /// Takes a page: its recipients. Whether a directory without any is to be believed is for the copy to judge.
     ///
     /// # Errors
     /// Then the read is worth nothing.
@@ -95,7 +92,7 @@ impl Sync {
         }
         self.done = found.cookie.is_empty();
         self.cookie = found.cookie;
-        if self.done && self.counts.recipients == 0 { Err(SyncFault::Empty) } else { Ok(recipients) }
+        Ok(recipients)
     }
 
     /// What was read so far.

@@ -16,11 +16,11 @@ use smtp::address::Address;
 use store::{DirectoryChange, Store, StoreError, log::FaultClass};
 use tokio::{
     sync::Notify,
-    task::{JoinHandle, spawn_blocking},
+    task::spawn_blocking,
     time::{sleep_until, timeout},
 };
 
-use super::http::Client;
+use super::{http::Client, task::Task};
 use crate::{appliance::Appliance, dns::Resolver, event::Kind, transport::Transport};
 
 /// How long a recipient waits for a direct question; the copy answers then.
@@ -34,7 +34,7 @@ const PROOF_ENDS: u64 = 30 * 24 * 60 * 60;
 #[derive(Debug, Clone)]
 pub struct Graph {
     inner: Arc<Inner>,
-    _task: Arc<Task>,
+    task: Arc<Task>,
 }
 
 #[derive(Debug)]
@@ -49,15 +49,6 @@ struct Inner {
     /// When the task began, in Unix seconds.
     started: u64,
     random: SystemRandom,
-}
-
-#[derive(Debug)]
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Graph {
@@ -95,8 +86,8 @@ impl Graph {
             started,
             random: SystemRandom::new(),
         });
-        let task = tokio::spawn(run(inner.clone(), client));
-        Ok(Graph { inner, _task: Arc::new(Task(task)) })
+        let task = Task::new(tokio::spawn(run(inner.clone(), client)));
+        Ok(Graph { inner, task: Arc::new(task) })
     }
 
     /// What is known of an address. A miss in the copy may be asked of the tenant itself, which takes some seconds
@@ -113,6 +104,16 @@ impl Graph {
         // Who waits too long has the copy's answer.
         let _ = timeout(QUESTION, inner.wait_for(&key)).await;
         inner.peek(&key)
+    }
+
+    /// Ends the task of all clones; when this returns, nothing more is written.
+    pub async fn end(&self) {
+        self.task.end().await;
+        // The store writes in the order in which it was asked: after this, all that was under way is done.
+        let lookup = self.inner.name.as_str().into();
+        let nothing = DirectoryChange { lookup, ..DirectoryChange::default() };
+        // A store that writes nothing any more writes nothing late, either.
+        let _ = self.inner.appliance.store.change_directory(nothing).await;
     }
 
     /// How it stands.

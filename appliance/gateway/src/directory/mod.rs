@@ -10,6 +10,7 @@ mod logins;
 mod lookups;
 pub mod mailbox;
 pub mod outside;
+mod task;
 mod verification;
 mod view;
 

@@ -31,7 +31,7 @@ fn self_signed() -> Site {
 }
 
 /// Changes entries as an administrator of the directory does.
-fn modify(slapd: &Slapd, changes: &str) {
+pub(crate) fn modify(slapd: &Slapd, changes: &str) {
     let mut program = Command::new("ldapmodify");
     program.args(["-x", "-H", &format!("ldap://{}", slapd.plain), "-D"]);
     program.arg(format!("cn=admin,{BASE}")).args(["-w", "admin-secret"]);

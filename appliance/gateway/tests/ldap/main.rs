@@ -5,6 +5,7 @@
 mod asking;
 mod certificates;
 mod failing;
+mod keeping;
 mod logging_in;
 mod reading;
 mod slapd;

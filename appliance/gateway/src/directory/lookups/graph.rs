@@ -91,6 +91,10 @@ impl Lookup for GraphLookup {
         })
     }
 
+    fn end(&self) -> Boxed<'_, ()> {
+        Box::pin(self.graph.end())
+    }
+
     fn confirm(&self) -> Boxed<'_, Result<(), String>> {
         Box::pin(async { if self.graph.confirm() { Ok(()) } else { Err("nothing is held".to_owned()) } })
     }

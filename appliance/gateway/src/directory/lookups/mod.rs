@@ -2,6 +2,7 @@
 
 mod graph;
 mod ldap;
+mod leftovers;
 
 use std::{
     collections::HashMap,
@@ -29,6 +30,8 @@ pub(crate) trait Lookup: Send + Sync + fmt::Debug {
     fn sync(&self) -> Boxed<'_, Result<(), String>>;
     /// Applies a read that was held because it would remove too much.
     fn confirm(&self) -> Boxed<'_, Result<(), String>>;
+    /// Ends what it does by itself: when this returns, nothing of it is written any more.
+    fn end(&self) -> Boxed<'_, ()>;
     /// The directory itself, if it checks logins too.
     fn ldap(&self) -> Option<&LdapLookup> {
         None
@@ -77,6 +80,7 @@ impl Lookups {
                 let Some(strong) = running.upgrade() else { return };
                 follow(&strong, &appliance, &prober, &config).await;
                 drop(strong);
+                leftovers::drop_all(&appliance, &config, &configs).await;
                 if configs.changed().await.is_err() {
                     return;
                 }
@@ -126,13 +130,19 @@ async fn follow(
         let lookup = config.user_lookup(&running.given.lookup.name);
         lookup.is_some_and(|lookup| Given::of(config, lookup) == running.given)
     };
-    running.write().unwrap_or_else(PoisonError::into_inner).retain(|_, running| is_same(running));
+    let gone: Vec<Running> = {
+        let mut running = running.write().unwrap_or_else(PoisonError::into_inner);
+        running.extract_if(|_, running| !is_same(running)).map(|(_, running)| running).collect()
+    };
+    for ended in gone {
+        ended.lookup.end().await;
+    }
     for lookup in &config.user_lookups {
         if running.read().unwrap_or_else(PoisonError::into_inner).contains_key(&lookup.name) {
             continue;
         }
         let given = Given::of(config, lookup);
-        if let Some(begun) = begin(appliance, prober, config, lookup).await {
+        if let Some(begun) = begin(appliance, prober, config, &given).await {
             let mut running = running.write().unwrap_or_else(PoisonError::into_inner);
             running.insert(lookup.name.clone(), Running { given, lookup: begun });
         }
@@ -144,10 +154,12 @@ async fn begin(
     appliance: &Appliance,
     prober: &Prober,
     config: &Arc<Config>,
-    given: &UserLookup,
+    Given { lookup: given, domains, .. }: &Given,
 ) -> Option<Arc<dyn Lookup>> {
     match &given.method {
-        Method::Ldap(ldap) => Some(Arc::new(LdapLookup::start(prober, config, given, ldap))),
+        Method::Ldap(ldap) => {
+            Some(Arc::new(LdapLookup::start(appliance, prober, config, (given, domains), ldap).await))
+        }
         Method::EntraId(entra) => match graph::GraphLookup::start(appliance, prober, given, entra).await {
             Ok(lookup) => Some(Arc::new(lookup)),
             Err(error) => {
