@@ -43,9 +43,9 @@ impl Difference {
     pub fn between(old: &Copy, new: &Copy) -> Difference {
         let mut difference = Difference::default();
         for address in old.keys() {
-            difference.had(address, new.first_claim(address) == NONE);
+            difference.had(address, new.claim_to(address) == NONE);
         }
-        for address in new.keys().filter(|address| old.first_claim(address) == NONE) {
+        for address in new.keys().filter(|address| old.claim_to(address) == NONE) {
             difference.domain(address).added += 1;
         }
         difference
@@ -64,10 +64,10 @@ impl Difference {
         let mut difference = Difference::default();
         for address in old.keys() {
             let stays = |claim: u32| !last.contains_key(old.owner_of(claim).id);
-            let removed = !put.contains(address) && !old.rivals(old.first_claim(address)).any(stays);
+            let removed = !put.contains(address) && !old.claims_to(old.claim_to(address)).any(stays);
             difference.had(address, removed);
         }
-        for address in put.into_iter().filter(|address| old.first_claim(address) == NONE) {
+        for address in put.into_iter().filter(|address| old.claim_to(address) == NONE) {
             difference.domain(address).added += 1;
         }
         difference
@@ -103,8 +103,8 @@ impl Difference {
 impl Copy {
     /// Every address once.
     fn keys(&self) -> impl Iterator<Item = &str> {
-        self.by_address.iter().map(|first| {
-            let Claim { address, .. } = self.claims[*first as usize];
+        self.by_address.iter().map(|root| {
+            let Claim { address, .. } = self.claims[*root as usize];
             self.arena.get(address)
         })
     }

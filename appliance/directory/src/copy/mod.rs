@@ -7,6 +7,7 @@
 mod arena;
 mod difference;
 mod object;
+mod rivals;
 
 use std::{hash::BuildHasher, hash::RandomState, time::Duration};
 
@@ -41,7 +42,7 @@ pub struct Copy {
     by_id: HashTable<u32>,
     claims: Vec<Claim>,
     free_claims: Vec<u32>,
-    /// To the first claim of each address: its owner's.
+    /// To one claim of each address, from which the others are found.
     by_address: HashTable<u32>,
     /// When the directory was last heard in full, in seconds since 1970.
     synced: Option<u64>,
@@ -59,15 +60,15 @@ struct Slot {
     shares_text: bool,
 }
 
-/// An object's claim to an address; each is in two chains.
+/// An object's claim to an address; each is in the object's chain and in the tree of the address.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     address: Text,
     object: u32,
     /// The object's next claim.
     next: u32,
-    /// The next claim to the same address, of an object that comes after.
-    rival: u32,
+    /// Claims to the same address: of objects that go before, and of objects that come after.
+    rivals: [u32; 2],
 }
 
 /// A limit of the copy; nothing was changed.
@@ -149,38 +150,22 @@ impl Copy {
         Ok(())
     }
 
-    /// Adds a claim to both its chains; that of the address is in the order of precedence.
+    /// Adds a claim to the chain of its object and to the tree of its address.
     fn claim(&mut self, object: u32, address: Text) {
         let next = self.objects[object as usize].claim;
-        let claim = Claim { address, object, next, rival: NONE };
+        let claim = Claim { address, object, next, rivals: [NONE; 2] };
         let new = place(&mut self.claims, &mut self.free_claims, claim);
         self.objects[object as usize].claim = new;
-        let first = self.first_claim(self.arena.get(address));
-        let mut before = NONE;
-        let mut behind = first;
-        while behind != NONE && self.precedes(behind, new) {
-            before = behind;
-            behind = self.claims[behind as usize].rival;
-        }
-        self.claims[new as usize].rival = behind;
-        match before {
-            NONE => self.set_first(first, new),
-            before => self.claims[before as usize].rival = new,
-        }
+        let root = self.claim_to(self.arena.get(address));
+        let joined = self.join(root, new);
+        self.set_root(root, joined);
     }
 
-    /// Whether one claim goes before another: by the kind of its object, then by its id, so that the order in which
-    /// a directory tells them does not matter.
-    fn precedes(&self, one: u32, other: u32) -> bool {
-        let rank = |claim: u32| {
-            let slot = &self.objects[self.claims[claim as usize].object as usize];
-            (slot.kind, self.arena.get(slot.id))
-        };
-        rank(one) < rank(other)
-    }
-
-    /// Makes `new` the first claim of its address in place of `old`; either may be none.
-    fn set_first(&mut self, old: u32, new: u32) {
+    /// Makes `new` the claim by which its address is found in place of `old`; either may be none.
+    fn set_root(&mut self, old: u32, new: u32) {
+        if old == new {
+            return;
+        }
         let Copy { by_address, hasher, claims, arena, .. } = self;
         let of = |claim: u32| hasher.hash_one(arena.get(claims[claim as usize].address));
         if old == NONE {
@@ -219,19 +204,10 @@ impl Copy {
     }
 
     fn disclaim(&mut self, claim: u32) {
-        let Claim { address, rival, .. } = self.claims[claim as usize];
-        let first = self.first_claim(self.arena.get(address));
-        if first == claim {
-            self.set_first(claim, rival);
-        } else {
-            let mut at = first;
-            while at != NONE && self.claims[at as usize].rival != claim {
-                at = self.claims[at as usize].rival;
-            }
-            if at != NONE {
-                self.claims[at as usize].rival = rival;
-            }
-        }
+        let address = self.claims[claim as usize].address;
+        let root = self.claim_to(self.arena.get(address));
+        let left = self.leave(root, claim);
+        self.set_root(root, left);
         self.arena.forget(address);
         self.free_claims.push(claim);
     }
@@ -248,8 +224,8 @@ impl Copy {
 
     /// Whose address this is.
     pub fn owner(&self, address: &Address) -> Option<Owner<'_>> {
-        let first = self.first_claim(&address.key());
-        (first != NONE).then(|| self.owner_of(first))
+        let claim = self.claim_to(&address.key());
+        (claim != NONE).then(|| self.owner_of(self.foremost(claim)))
     }
 
     /// The answer of the copy at `now`, in seconds since 1970. It proves that an address is unknown only while it is
@@ -311,12 +287,12 @@ impl Copy {
 
     /// The addresses that several objects claim.
     pub fn conflicts(&self) -> impl Iterator<Item = Conflict<'_>> {
-        self.by_address.iter().filter_map(|first| {
-            let Claim { address, rival, .. } = self.claims[*first as usize];
-            let others: Vec<Owner<'_>> = self.rivals(rival).map(|claim| self.owner_of(claim)).collect();
-            let conflict =
-                Conflict { address: self.arena.get(address), owner: self.owner_of(*first), others };
-            (rival != NONE).then_some(conflict)
+        let contested =
+            self.by_address.iter().filter(|root| self.claims[**root as usize].rivals != [NONE; 2]);
+        contested.filter_map(|root| {
+            let address = self.arena.get(self.claims[*root as usize].address);
+            let mut owners = self.claims_to(*root).map(|claim| self.owner_of(claim));
+            Some(Conflict { address, owner: owners.next()?, others: owners.collect() })
         })
     }
 
@@ -345,7 +321,8 @@ impl Copy {
         self.by_id.find(self.hasher.hash_one(id), is_it).copied()
     }
 
-    fn first_claim(&self, key: &str) -> u32 {
+    /// One of the claims to an address, the root of their tree.
+    fn claim_to(&self, key: &str) -> u32 {
         let is_it = |at: &u32| self.arena.get(self.claims[*at as usize].address) == key;
         self.by_address.find(self.hasher.hash_one(key), is_it).copied().unwrap_or(NONE)
     }
@@ -365,10 +342,6 @@ impl Copy {
 
     fn claims_of(&self, object: u32) -> impl Iterator<Item = u32> {
         chain(self.objects[object as usize].claim, |at| self.claims[at as usize].next)
-    }
-
-    fn rivals(&self, first: u32) -> impl Iterator<Item = u32> {
-        chain(first, |at| self.claims[at as usize].rival)
     }
 }
 

@@ -63,6 +63,45 @@ fn who_has_a_contested_address_does_not_depend_on_the_order() {
 }
 
 #[test]
+fn an_address_that_everybody_claims_costs_no_more_than_others() {
+    // In a list they would take minutes: each claim, and each that goes, would pass all the others.
+    const ALL: usize = 20_000;
+    let everybody: Vec<Object> =
+        (0..ALL).map(|n| user(&format!("{n:05}"), &["office@example.com"])).collect();
+    for turns in [false, true] {
+        let mut copy = Copy::new();
+        let order: Vec<usize> = if turns { (0..ALL).rev().collect() } else { (0..ALL).collect() };
+        order.iter().for_each(|n| copy.put(&everybody[*n]).unwrap());
+        let claims: Vec<u32> = copy.claims_to(copy.claim_to("office@example.com")).collect();
+        assert_eq!(claims.len(), ALL);
+        assert!(copy.depth() < 100, "{}", copy.depth());
+        let conflict = copy.conflicts().next().unwrap();
+        let others = conflict.others.iter().map(|owner| owner.id);
+        assert!(std::iter::once(conflict.owner.id).chain(others).is_sorted());
+        for (gone, n) in order.iter().enumerate().take(ALL - 1) {
+            assert!(copy.remove(&format!("{n:05}")));
+            let first = if turns { 0 } else { gone + 1 };
+            assert_eq!(owner(&copy, "office@example.com"), Some(&*format!("{first:05}")));
+        }
+        assert_eq!((copy.addresses(), copy.conflicts().count()), (1, 0));
+    }
+}
+
+impl Copy {
+    /// The longest way from an address to one of its claims.
+    fn depth(&self) -> usize {
+        let mut deepest = 0;
+        let mut open: Vec<(u32, usize)> = self.by_address.iter().map(|root| (*root, 1)).collect();
+        while let Some((claim, depth)) = open.pop() {
+            deepest = deepest.max(depth);
+            let rivals = self.claims[claim as usize].rivals;
+            open.extend(rivals.into_iter().filter(|rival| *rival != NONE).map(|rival| (rival, depth + 1)));
+        }
+        deepest
+    }
+}
+
+#[test]
 fn an_old_copy_proves_nothing_unknown() {
     let day = Duration::from_secs(86_400);
     let mut copy = copy(&[object("7f", Kind::SharedMailbox, &["sales@example.com"])]);

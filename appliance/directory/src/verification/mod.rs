@@ -8,6 +8,8 @@
 
 mod answer;
 mod memory;
+mod recent;
+mod remembered;
 mod server;
 mod settings;
 
@@ -24,11 +26,15 @@ use smtp::{
 };
 
 pub use answer::{Answer, Because, REPLY_MAX, Said, Trouble};
+pub use remembered::Remembered;
 pub use settings::{SEEN_VALID, Settings, transaction};
 
 use crate::reply::{Meaning, Recipient};
-use memory::{Key, Memory, Recalled, Seconds};
+use memory::Seconds;
 use server::Server;
+
+/// An address in the form in which it is compared.
+type Key = Arc<str>;
 
 /// Questions that wait at a time.
 pub const QUESTIONS_MAX: usize = 10_000;
@@ -152,7 +158,7 @@ pub enum Alarm {
 #[derive(Debug)]
 pub struct Verification {
     settings: Settings,
-    memory: Memory,
+    memory: Remembered,
     servers: HashMap<Arc<Route>, Server>,
     connections: HashMap<ConnectionId, Arc<Route>>,
     questions: HashMap<QuestionId, Question>,
@@ -172,7 +178,7 @@ impl Verification {
     /// Nothing remembered yet.
     pub fn new(settings: Settings) -> Verification {
         Verification {
-            memory: Memory::new(&settings),
+            memory: Remembered::new(&settings),
             settings,
             servers: HashMap::new(),
             connections: HashMap::new(),
@@ -185,6 +191,7 @@ impl Verification {
 
     /// Takes other settings, from the next question on; how many addresses are remembered changes at the next start.
     pub fn configure(&mut self, settings: Settings) {
+        self.memory.write().configure(&settings);
         self.settings = settings;
     }
 
@@ -206,30 +213,14 @@ impl Verification {
         out
     }
 
-    /// Addresses remembered.
-    pub fn remembered(&self) -> usize {
-        self.memory.len()
+    /// What is remembered; whoever asks there first asks the machine only what nobody knows.
+    pub fn memory(&self) -> &Remembered {
+        &self.memory
     }
 
     /// Questions that wait, and connections that are open or being opened.
     pub fn open(&self) -> (usize, usize) {
         (self.questions.len(), self.connections.len())
-    }
-
-    /// What changed in memory since the last call, for the records: a value, or `None` to take it out; at most
-    /// `most`. `epoch` is the beginning of the caller's clock in seconds since 1970, as it is known now.
-    pub fn changes(&mut self, epoch: u64, most: usize) -> Vec<(Box<str>, Option<Vec<u8>>)> {
-        self.memory.changes(epoch, most)
-    }
-
-    /// Takes a record in. False: it is none of ours.
-    pub fn remember(&mut self, key: &str, value: &[u8], epoch: u64) -> bool {
-        self.memory.load(key, value, epoch)
-    }
-
-    /// Forgets what was said of addresses whose key ([`Address::key`]) is chosen, such as a domain's.
-    pub fn forget(&mut self, whose: impl Fn(&str) -> bool) {
-        self.memory.forget(whose);
     }
 
     fn ask(
@@ -242,7 +233,7 @@ impl Verification {
     ) {
         let key: Key = address.key().into();
         let deadline = now + self.settings.time;
-        if let Some(answer) = self.recalled(&key, now) {
+        if let Some(answer) = self.memory.recall(&key, now) {
             return out.push(Action::Answer { question, answer });
         }
         if self.questions.len() >= QUESTIONS_MAX || !self.has_room_for(&server) {
@@ -263,19 +254,9 @@ impl Verification {
         self.go_on(now, &server, out);
     }
 
-    fn recalled(&mut self, key: &str, now: Time) -> Option<Answer> {
-        let (recipient, because) = match self.memory.recall(key, seconds(now), &self.settings) {
-            Recalled::Valid { ago } => (Recipient::Valid, Because::Remembered { ago }),
-            Recalled::Invalid { ago } => (Recipient::Invalid, Because::Remembered { ago }),
-            Recalled::Doubted { within } => (Recipient::Unknown, Because::SecondProbe { within }),
-            Recalled::Nothing => return None,
-        };
-        Some(Answer { recipient, because })
-    }
-
     /// What is said when there is no new answer.
     fn without(&self, key: &str, now: Time, trouble: Trouble) -> Answer {
-        match self.memory.stale(key, seconds(now)) {
+        match self.memory.read().stale(key, seconds(now)) {
             Some(ago) => Answer { recipient: Recipient::Valid, because: Because::Stale { ago, trouble } },
             None => Answer { recipient: Recipient::Unknown, because: Because::Trouble(trouble) },
         }
@@ -359,10 +340,10 @@ impl Verification {
         let answer = match verdict.recipient {
             Recipient::Unknown => return self.give_up(now, server, key, &Trouble::Said(said), out),
             Recipient::Valid => {
-                self.memory.valid(key, seconds(now));
+                self.memory.write().valid(key, seconds(now));
                 Answer { recipient: Recipient::Valid, because: Because::Said(said) }
             }
-            Recipient::Invalid => match self.memory.refused(key, seconds(now), &self.settings) {
+            Recipient::Invalid => match self.memory.write().refused(key, seconds(now)) {
                 None => Answer { recipient: Recipient::Invalid, because: Because::Said(said) },
                 Some(within) => {
                     Answer { recipient: Recipient::Unknown, because: Because::SecondProbe { within } }

@@ -9,9 +9,8 @@ use config_schema::{ProbeSender, Route};
 use smtp::{Time, address::Address};
 
 use super::{
-    Action, Alarm, ConnectionId, QuestionId,
+    Action, Alarm, ConnectionId, Key, QuestionId,
     answer::{Said, Trouble},
-    memory::Key,
     settings::Settings,
 };
 

@@ -208,7 +208,7 @@ impl World {
         assert_eq!(questions, self.asked.len());
         assert_eq!(connections, self.open.len());
         assert!(connections <= CONNECTIONS_MAX);
-        assert!(self.verification.remembered() <= self.settings.remembered);
+        assert!(self.verification.memory().len() <= self.settings.remembered);
     }
 
     fn act(&mut self, action: Action) {

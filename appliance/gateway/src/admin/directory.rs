@@ -61,7 +61,7 @@ impl Directory for Live {
     }
 
     async fn forget(&self, what: Option<&str>) -> Result<usize, Refusal> {
-        Ok(self.0.directory.forget(what).await)
+        Ok(self.0.directory.forget(what))
     }
 
     fn settings(&self, stream: &str, id: Option<&str>) -> Result<Vec<SettingView>, Refusal> {

@@ -5,6 +5,7 @@ mod checks;
 mod decider;
 pub mod graph;
 pub mod http;
+mod keeper;
 pub mod ldap;
 mod logins;
 mod lookups;
@@ -124,8 +125,8 @@ impl Directory {
 
     /// Forgets what verification servers said of an address, of a domain (`@domain`), or of all; returns of how
     /// many addresses.
-    pub async fn forget(&self, about: Option<&str>) -> usize {
-        self.0.decider.verifier.forget(about).await
+    pub fn forget(&self, about: Option<&str>) -> usize {
+        self.0.decider.verifier.forget(about)
     }
 
     /// The user lookups and how each is.

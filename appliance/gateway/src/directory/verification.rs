@@ -1,34 +1,32 @@
-//! Carries the questions about recipients to verification servers, and keeps what they say over a restart.
+//! Carries the questions about recipients to verification servers; what is remembered is answered at once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use config_schema::{ProbeSender, Route};
 use directory::verification::{
-    Action, Alarm, Answer, Because, ConnectionId, Input, Lost, QuestionId, Settings, Trouble, Verification,
-    transaction,
+    Action, Alarm, Answer, Because, ConnectionId, Input, Lost, QuestionId, Remembered, Settings, Trouble,
+    Verification, transaction,
 };
 use smtp::{
     address::{Address, Host},
     client::Outcome,
 };
-use store::{RecordKind, log::FaultClass};
+use store::log::FaultClass;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Duration, Instant, sleep_until},
 };
 
+use super::keeper::Keeper;
 use crate::{
     appliance::Appliance,
+    clock::Clock,
     delivery::{Probe, Prober},
     event::Kind,
 };
 
 /// Messages to the machine that wait at a time; further askers wait for their place.
 const INBOX: usize = 4096;
-/// How often what was learnt is written to the disk.
-const KEEP_EVERY: Duration = Duration::from_millis(500);
-/// Records written at a time.
-const KEEP_MAX: usize = 1_000;
 /// How long the clock is slept on when nothing is due.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -36,11 +34,13 @@ const IDLE: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone)]
 pub(crate) struct Verifier {
     inbox: mpsc::Sender<Message>,
+    remembered: Remembered,
+    keeper: Arc<Keeper>,
+    clock: Clock,
 }
 
 enum Message {
     Ask { server: Route, address: Address, answer: oneshot::Sender<Answer> },
-    Forget { about: Option<String>, done: oneshot::Sender<usize> },
     Stop(oneshot::Sender<()>),
     Happened(Input),
 }
@@ -50,7 +50,9 @@ impl Verifier {
     pub(crate) fn start(appliance: Appliance, prober: Prober) -> Verifier {
         let (inbox, messages) = mpsc::channel(INBOX);
         let machine = Verification::new(Settings::of(&appliance.config()));
-        let mut driver = Driver {
+        let remembered = machine.memory().clone();
+        let (clock, keeper) = (appliance.clock.clone(), Keeper::start(appliance.clone(), remembered.clone()));
+        let driver = Driver {
             appliance,
             prober,
             machine,
@@ -60,13 +62,15 @@ impl Verifier {
             next: 0,
             wake: Instant::now() + IDLE,
         };
-        driver.load();
         tokio::spawn(driver.run(messages));
-        Verifier { inbox }
+        Verifier { inbox, remembered, keeper, clock }
     }
 
     /// What `server` says of `address`; within the time that the settings give.
     pub(crate) async fn ask(&self, server: &Route, address: &Address) -> Answer {
+        if let Some(answer) = self.remembered.answer(self.clock.elapsed(), address) {
+            return answer;
+        }
         let (answer, answered) = oneshot::channel();
         let message = Message::Ask { server: server.clone(), address: address.clone(), answer };
         let gone = Answer {
@@ -80,13 +84,13 @@ impl Verifier {
     }
 
     /// Forgets what was said of an address, of a domain (`@domain`), or of all; returns how many addresses.
-    pub(crate) async fn forget(&self, about: Option<&str>) -> usize {
-        let (done, forgotten) = oneshot::channel();
-        let message = Message::Forget { about: about.map(str::to_lowercase), done };
-        if self.inbox.send(message).await.is_err() {
-            return 0;
-        }
-        forgotten.await.unwrap_or(0)
+    pub(crate) fn forget(&self, about: Option<&str>) -> usize {
+        let about = about.map(str::to_lowercase);
+        self.remembered.forget(|key| match about.as_deref() {
+            None => true,
+            Some(domain) if domain.starts_with('@') => key.ends_with(domain),
+            Some(address) => key == address,
+        })
     }
 
     /// Writes down what was learnt last, and ends.
@@ -95,6 +99,7 @@ impl Verifier {
         if self.inbox.send(Message::Stop(done)).await.is_ok() {
             let _ = stopped.await;
         }
+        self.keeper.keep().await;
     }
 }
 
@@ -123,13 +128,11 @@ struct Question {
 
 impl Driver {
     async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
-        let mut keep = tokio::time::interval(KEEP_EVERY);
         let mut configs = self.appliance.config.clone();
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(Message::Stop(done)) => {
-                        self.keep().await;
                         let _ = done.send(());
                         return;
                     }
@@ -141,7 +144,6 @@ impl Driver {
                     self.wake = Instant::now() + IDLE;
                     self.happened(Input::Timeout);
                 }
-                _ = keep.tick() => self.keep().await,
                 Ok(()) = configs.changed() => {
                     self.machine.configure(Settings::of(&configs.borrow_and_update()));
                 }
@@ -156,15 +158,6 @@ impl Driver {
                 let question = QuestionId(self.next);
                 self.asked.insert(question, answer);
                 self.happened(Input::Ask { question, server, address });
-            }
-            Message::Forget { about, done } => {
-                let before = self.machine.remembered();
-                self.machine.forget(|key| match about.as_deref() {
-                    None => true,
-                    Some(domain) if domain.starts_with('@') => key.ends_with(domain),
-                    Some(address) => key == address,
-                });
-                let _ = done.send(before - self.machine.remembered());
             }
             Message::Happened(input) => self.happened(input),
             Message::Stop(_) => {}
@@ -229,46 +222,6 @@ impl Driver {
             domain: domain.clone(),
         };
         tokio::spawn(task.run(questions));
-    }
-
-    /// What time it was when the appliance's clock began, in seconds since 1970.
-    fn epoch(&self) -> u64 {
-        let clock = &self.appliance.clock;
-        let run = clock.elapsed().since_start().as_secs();
-        clock.now().unix_seconds().saturating_sub(run)
-    }
-
-    fn load(&mut self) {
-        let epoch = self.epoch();
-        for record in self.appliance.store.records(RecordKind::Verification) {
-            match record {
-                Ok((key, value)) => drop(self.machine.remember(&key, &value, epoch)),
-                Err(error) => {
-                    let events = &self.appliance.events;
-                    let event = events.event(Kind::VerificationUnkept).fault(FaultClass::Resource);
-                    return events.record(event.field("error", error));
-                }
-            }
-        }
-    }
-
-    /// What cannot be written now is learnt again by asking.
-    async fn keep(&mut self) {
-        loop {
-            let changes = self.machine.changes(self.epoch(), KEEP_MAX);
-            let last = changes.len() < KEEP_MAX;
-            if changes.is_empty() {
-                return;
-            }
-            if let Err(error) = self.appliance.store.put_records(RecordKind::Verification, changes).await {
-                let events = &self.appliance.events;
-                let event = events.event(Kind::VerificationUnkept).fault(FaultClass::Resource);
-                return events.record(event.field("error", error));
-            }
-            if last {
-                return;
-            }
-        }
     }
 }
 
