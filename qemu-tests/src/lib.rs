@@ -50,6 +50,7 @@ pub struct Site {
     results: Results,
     scratch: Scratch,
     hostname: String,
+    recipients: Recipients,
     next_hop: Option<Exchange>,
     next_hop_address: SocketAddr,
 }
@@ -71,15 +72,28 @@ impl Site {
     /// # Errors
     /// When there is no image, or the disk cannot be written.
     pub fn new(hostname: &str) -> Result<Self> {
+        Site::with(hostname, Recipients::Everybody)
+    }
+
+    /// A new site whose next hop is its verification server and knows only these addresses.
+    ///
+    /// # Errors
+    /// As [`Site::new`].
+    pub fn with_verification_server(hostname: &str, known: &[&str]) -> Result<Self> {
+        Site::with(hostname, Recipients::Listed(known.iter().map(|address| (*address).to_owned()).collect()))
+    }
+
+    fn with(hostname: &str, recipients: Recipients) -> Result<Self> {
         let results = results().ok_or_else(|| Error::Usage("POSTERN_IMAGE names no build".into()))?;
         let scratch = Scratch::new("site")?;
         disk::copy_grown(&results.image, &scratch.path().join(DISK), DISK_SIZE)?;
-        let next_hop = listen((Ipv4Addr::LOCALHOST, 0).into())?;
+        let next_hop = listen((Ipv4Addr::LOCALHOST, 0).into(), &recipients)?;
         let next_hop_address = next_hop.address();
         let site = Site {
             results,
             scratch,
             hostname: hostname.to_owned(),
+            recipients,
             next_hop: Some(next_hop),
             next_hop_address,
         };
@@ -140,7 +154,7 @@ impl Site {
     /// # Errors
     /// When the port was taken meanwhile.
     pub fn reopen_next_hop(&mut self) -> Result<()> {
-        self.next_hop = Some(listen(self.next_hop_address)?);
+        self.next_hop = Some(listen(self.next_hop_address, &self.recipients)?);
         Ok(())
     }
 
@@ -166,6 +180,10 @@ impl Site {
 
     fn configuration(&self) -> String {
         let (hostname, port) = (&self.hostname, self.next_hop_address.port());
+        let verification_server = match self.recipients {
+            Recipients::Listed(_) => format!("verification-server = \"[{HOST_SEEN_BY_GUEST}]:{port}\"\n"),
+            Recipients::Everybody | Recipients::Elsewhere(_) => String::new(),
+        };
         format!(
             "version = 1\n\
              [network]\n\
@@ -176,16 +194,15 @@ impl Site {
              [[domain]]\n\
              name = \"example.com\"\n\
              realm = \"example\"\n\
-             route = [\"[{HOST_SEEN_BY_GUEST}]:{port}\"]\n"
+             route = [\"[{HOST_SEEN_BY_GUEST}]:{port}\"]\n\
+             {verification_server}"
         )
     }
 }
 
-fn listen(address: SocketAddr) -> Result<Exchange> {
-    Exchange::listen(
-        address,
-        Tenant { domains: vec!["example.com".into()], recipients: Recipients::Everybody },
-    )
+fn listen(address: SocketAddr, recipients: &Recipients) -> Result<Exchange> {
+    let tenant = Tenant { domains: vec!["example.com".into()], recipients: recipients.clone() };
+    Exchange::listen(address, tenant)
 }
 
 /// The guest's port for mail.

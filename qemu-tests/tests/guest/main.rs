@@ -4,6 +4,7 @@ mod boot;
 mod disk;
 mod mail;
 mod power;
+mod recipients;
 mod reproducible;
 
 use std::process::ExitCode;
@@ -22,7 +23,8 @@ fn main() -> ExitCode {
             "POSTERN_IMAGE names no build: the image's tests are ignored. Run `cargo postern test image`."
         );
     }
-    let tests = [boot::TESTS, disk::TESTS, mail::TESTS, power::TESTS, reproducible::TESTS].concat();
+    let tests = [boot::TESTS, disk::TESTS, mail::TESTS, power::TESTS, recipients::TESTS, reproducible::TESTS]
+        .concat();
     let trials =
         tests.into_iter().map(|(name, test)| Trial::test(name, test).with_ignored_flag(ignored)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
