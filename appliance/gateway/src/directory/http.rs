@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body, Bytes, Incoming},
     client::conn::http1::{Builder, SendRequest},
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -183,12 +183,23 @@ async fn exchange(sender: &mut SendRequest<Full<Bytes>>, request: &Request) -> R
     };
     sender.ready().await.map_err(lost)?;
     let response = sender.send_request(asked).await.map_err(lost)?;
+    if octets(response.headers()) > HEADER_MAX {
+        let why = format!("its header section has more than {HEADER_MAX} bytes");
+        return Err(Lost { failure: Failure::Broken(why.into()), again: false });
+    }
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = retry_after.map(Box::from);
     let status = response.status().as_u16();
     let body = read(response.into_body(), request.answer_max).await;
     let body = body.map_err(|failure| Lost { failure, again: false })?;
     Ok(Response { status, retry_after, body })
+}
+
+/// Of a header section. The client's own limit holds only while it waits for more: a section that came with what its
+/// buffer had room for is taken, and then a body without an end may be waited for.
+fn octets(fields: &HeaderMap) -> usize {
+    // With `: ` and the end of the line.
+    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 fn to_hyper(request: &Request) -> Result<hyper::Request<Full<Bytes>>, Failure> {

@@ -157,6 +157,22 @@ async fn what_is_too_long_or_no_answer_is_told_apart() {
     assert!(matches!(server.client().ask(&server.request()).await, Err(Failure::Broken(_))));
 }
 
+/// The section's limit holds for one field as for many, and whether the body has an end or not.
+#[tokio::test]
+async fn a_field_that_is_too_long_breaks_the_answer_off() {
+    for (long, end) in
+        [(65_536, "Content-Length: 0\r\n"), (100_000, ""), (1_000_000, "Content-Length: 0\r\n")]
+    {
+        let answer = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n{end}\r\n", "x".repeat(long));
+        let server = Server::start(vec![answer.into_bytes()]).await;
+        let failure = server.client().ask(&server.request()).await.unwrap_err();
+        assert!(matches!(failure, Failure::Broken(_)), "{long}: {failure:?}");
+    }
+    let answer = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(60_000));
+    let server = Server::start(vec![answer.into_bytes()]).await;
+    assert_eq!(server.client().ask(&server.request()).await.unwrap().status, 200);
+}
+
 #[tokio::test]
 async fn nobody_there_is_told_with_the_host() {
     let server = Server::start(Vec::new()).await;
