@@ -68,6 +68,7 @@ const BENCHMARKS: &[Benchmark] = &[
     hosted("idle", &["idle"]),
     alone("store", "store", "bench"),
     alone("smtp", "smtp", "throughput"),
+    alone("recipients", "gateway", "recipients"),
     alone("graph", "gateway", "graph"),
     Benchmark { packages: debian::DIRECTORY, ..alone("ldap", "gateway", "ldap") },
     Benchmark { image: true, packages: debian::QEMU, ..alone("boot", "qemu-tests", "boot") },
