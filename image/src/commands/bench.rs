@@ -69,6 +69,7 @@ const BENCHMARKS: &[Benchmark] = &[
     Benchmark { packages: debian::NAMESPACES, ..alone("net", "net", "bench") },
     alone("store", "store", "bench"),
     alone("smtp", "smtp", "throughput"),
+    alone("recipients", "gateway", "recipients"),
     alone("graph", "gateway", "graph"),
     Benchmark { packages: debian::DIRECTORY, ..alone("ldap", "gateway", "ldap") },
     Benchmark { image: true, packages: debian::QEMU, ..alone("boot", "qemu-tests", "boot") },

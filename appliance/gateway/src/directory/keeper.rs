@@ -85,3 +85,44 @@ async fn run(keeper: Weak<Keeper>) {
         keeper.keep().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use config_schema::Config;
+    use directory::{
+        reply::Recipient,
+        verification::{Answer, Settings, Verification},
+    };
+    use store::{Limits, Store, testing::MemoryDisk};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn answers_outlive_a_restart_unless_they_are_forgotten() {
+        let store = Store::open(Arc::new(MemoryDisk::new(8 << 20)), Limits::default()).unwrap();
+        let config = Config::parse(
+            "test",
+            "version = 1\n[network]\nhostname = \"mx.example.com\"\naddress = \"dhcp\"\n",
+        )
+        .unwrap();
+        let (_config, watched) = watch::channel(Arc::new(config));
+        let clock = Clock::system();
+        let appliance = Appliance::new(store.clone(), watched, clock.clone());
+        let value = postcard::to_allocvec(&(clock.now().unix_seconds(), None::<u64>)).unwrap();
+        let record = |key: &str| (key.into(), Some(value.clone()));
+        let records = vec![record("a@example.com"), record("b@example.com")];
+        store.put_records(RecordKind::Verification, records).await.unwrap();
+
+        let remembered = Verification::new(Settings::default()).memory().clone();
+        let keeper = Keeper::start(appliance, remembered.clone());
+        let answer = |text: &str| remembered.answer(clock.elapsed(), &text.parse().unwrap());
+        assert!(matches!(answer("A@Example.com"), Some(Answer { recipient: Recipient::Valid, .. })));
+        assert_eq!(remembered.forget(|key| key.starts_with('b')), 1);
+        assert_eq!(answer("b@example.com"), None);
+        keeper.keep().await;
+        let left: Vec<_> = store.records(RecordKind::Verification).map(|record| record.unwrap().0).collect();
+        assert_eq!(left, ["a@example.com".into()]);
+    }
+}
