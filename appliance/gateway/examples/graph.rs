@@ -1,4 +1,5 @@
-//! Prints how long the first reading of a large tenant takes, and what its copy costs: `graph [USERS] [--json FILE]`.
+//! Prints how long readings of a large tenant take, what its copy costs, and how long look-ups wait while everything
+//! is read once more: `graph [USERS] [--json FILE]`.
 //!
 //! The tenant is a double on the loopback interface, in this process; memory is measured once it is filled.
 #![allow(clippy::unwrap_used, reason = "a program for measuring")]
@@ -17,7 +18,7 @@ use gateway::appliance::Appliance;
 use gateway::clock::Clock;
 use gateway::directory::graph::Graph;
 use gateway::dns::{Resolver, Settings};
-use image::entra::Entra;
+use image::entra::{Entra, Trouble};
 use store::{FileDisk, Store};
 use tokio::sync::watch;
 
@@ -61,6 +62,8 @@ async fn main() {
     let seconds = started.elapsed().as_secs_f64();
     let held = resident().saturating_sub(before);
     let micros = look_up(&graph, users).await;
+    let Again { seconds: again, most: most_again, waits } = read_again(&entra, &graph, users).await;
+    let most_again = most_again.saturating_sub(before);
     drop(graph);
     store.close();
     std::fs::remove_file(&path).unwrap();
@@ -70,9 +73,17 @@ async fn main() {
     println!("first reading:       {seconds:.1} s ({:.0} users/s)", users as f64 / seconds);
     println!("memory of the copy:  {} MiB, at most {} MiB while reading", held >> 20, most >> 20);
     println!("one look-up:         {micros:.1} µs");
+    println!("read once more:      {again:.1} s, at most {} MiB", most_again >> 20);
+    let [half, p99, longest] = [waits.len() / 2, waits.len() * 99 / 100, waits.len() - 1].map(|at| waits[at]);
+    println!(
+        "look-ups meanwhile:  {}, half within {half:.0} µs, 99 % within {p99:.0} µs, the longest {longest:.0} µs",
+        waits.len()
+    );
     if let Some(file) = json {
         let figures = serde_json::json!({
             "users": users, "seconds": seconds, "copy_bytes": held, "most_bytes": most, "lookup_micros": micros,
+            "again_seconds": again, "again_most_bytes": most_again,
+            "meanwhile_p99_micros": p99, "meanwhile_longest_micros": longest,
         });
         std::fs::write(file, format!("{figures}\n")).unwrap();
     }
@@ -99,6 +110,43 @@ async fn look_up(graph: &Graph, users: usize) -> f64 {
         assert!(matches!(graph.lookup(&address).await, LookupAnswer::Stream { .. }));
     }
     started.elapsed().as_secs_f64() * 1e6 / LOOKUPS as f64
+}
+
+/// What a second reading of everything came to.
+struct Again {
+    seconds: f64,
+    most: u64,
+    /// How long each look-up meanwhile took, in microseconds, sorted.
+    waits: Vec<f64>,
+}
+
+/// Has everything read afresh, and looks up addresses until it is in use.
+async fn read_again(entra: &Entra, graph: &Graph, users: usize) -> Again {
+    // The link for what has changed is too old, and so the copy is read beside the one in use.
+    entra.tenant().troubles.push_back(Trouble::Gone);
+    let beginnings = |entra: &Entra| {
+        entra.tenant().asked.iter().filter(|asked| asked.contains("/users/delta?$select")).count()
+    };
+    let (before, started) = (beginnings(entra), Instant::now());
+    // Its clock has whole seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let read_at = |graph: &Graph| graph.status().collections[0].2;
+    let first = read_at(graph);
+    graph.read_now();
+    let (mut waits, mut most, mut n) = (Vec::new(), 0, 0);
+    while read_at(graph) == first || beginnings(entra) == before {
+        let address = format!("u{}@example.com", (n * 7_919) % users).parse().unwrap();
+        let asked = Instant::now();
+        assert!(matches!(graph.lookup(&address).await, LookupAnswer::Stream { .. }));
+        waits.push(asked.elapsed().as_secs_f64() * 1e6);
+        n += 1;
+        if n % 100 == 0 {
+            most = most.max(resident());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    waits.sort_by(f64::total_cmp);
+    Again { seconds: started.elapsed().as_secs_f64() - 1.1, most, waits }
 }
 
 fn configuration(entra: &Entra) -> String {
