@@ -187,12 +187,7 @@ impl<S: Stream> Flow<S> {
         self.emit(now, around);
         match self.state() {
             State::SynSent | State::SynReceived => Outcome::Continues,
-            _ => {
-                let mss = peer_mss(&segment.options, self.tuple.peer.ip());
-                self.open_congestion_window(now, segment.seq + 1, mss, around.output);
-                self.acknowledge(now, around);
-                Outcome::Opened
-            }
+            _ => Outcome::Opened,
         }
     }
 

@@ -4,7 +4,6 @@
 mod gateway;
 mod inward;
 mod outward;
-mod start;
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{self, State};
@@ -164,11 +163,6 @@ impl<S: Stream> Flow<S> {
         // Our SYN|ACK went out before smoltcp was asked.
         debug_assert_eq!(promised, promise(&made.tuple, options, made.mtu));
         flow.offset = made.isn.0.wrapping_sub(number.0);
-        // The peer has proved itself: smoltcp may know before the segment that did it is shown.
-        let proof = Bare::ack(peer_isn + 1, number + 1, peer_window);
-        flow.feed(now, &proof.packet(&made.tuple, true), output);
-        output.clear();
-        flow.open_congestion_window(now, peer_isn + 1, peer_mss(&options, made.tuple.peer.ip()), output);
         flow.agree(now, peer_isn, options, promised, u32::from(peer_window));
         Some(flow)
     }
