@@ -55,7 +55,7 @@ impl Slapd {
         let mut program = Command::new(self.path("slapd"));
         // Which tool it is to be has to be said first.
         program.args(arguments).arg("-f").arg(self.path("slapd.conf")).stdin(Stdio::null());
-        let output = program.output().unwrap();
+        let output = unless_busy(|| program.output());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -69,8 +69,9 @@ impl Slapd {
         self.kill();
         let log = std::fs::File::create(self.path("log")).unwrap();
         let urls = format!("ldap://{}/ ldaps://{}/", self.plain, self.tls);
-        let child = self.program().args(["-d", "0", "-h", &urls]).stdout(Stdio::null()).stderr(log).spawn();
-        self.running = Some(child.unwrap());
+        let mut program = self.program();
+        program.args(["-d", "0", "-h", &urls]).stdout(Stdio::null()).stderr(log);
+        self.running = Some(unless_busy(|| program.spawn()));
         let until = Instant::now() + START;
         while TcpStream::connect(self.plain).is_err() || TcpStream::connect(self.tls).is_err() {
             let ended = self.running.as_mut().unwrap().try_wait().unwrap();
@@ -156,4 +157,20 @@ pub(crate) fn entry(name: &str, class: &str, attributes: &[(&str, &str)]) -> Str
     }
     text.push('\n');
     text
+}
+
+/// Runs a program that was just written. A test beside this one may have forked meanwhile and hold it open for writing
+/// until its own program begins.
+fn unless_busy<T>(mut run: impl FnMut() -> std::io::Result<T>) -> T {
+    let until = Instant::now() + START;
+    loop {
+        match run() {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::ExecutableFileBusy && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done => return done.unwrap(),
+        }
+    }
 }
