@@ -192,7 +192,8 @@ fn name(
     None
 }
 
-fn realm(section: &mut Section<'_>, around: &Around<'_>, notes: &mut Notes<'_>) -> RealmName {
+/// The realm that something belongs to; [`BASE`] where the file does not say.
+pub(crate) fn realm(section: &mut Section<'_>, around: &Around<'_>, notes: &mut Notes<'_>) -> RealmName {
     let Some(realm) = section.parsed::<RealmName>("realm", notes) else { return RealmName::base() };
     if !around.realms.exists(&realm.value) {
         let text = format!("realm `{}` does not exist, expected one of the file's or `{BASE}`", realm.value);

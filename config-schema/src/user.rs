@@ -6,7 +6,7 @@ use toml_edit::{Array, Table, value};
 
 use crate::{
     Administrator,
-    domain::Around,
+    domain::{Around, realm},
     mistake::Notes,
     name::DomainName,
     password,
@@ -188,15 +188,6 @@ fn name(
     };
     notes.note(name.place.span, &name.place.path, wrong);
     None
-}
-
-fn realm(section: &mut Section<'_>, around: &Around<'_>, notes: &mut Notes<'_>) -> RealmName {
-    let Some(realm) = section.parsed::<RealmName>("realm", notes) else { return RealmName::base() };
-    if !around.realms.exists(&realm.value) {
-        let text = format!("realm `{}` does not exist, expected one of the file's or `{BASE}`", realm.value);
-        notes.note(realm.place.span, &realm.place.path, text);
-    }
-    realm.value
 }
 
 fn password(
