@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     certificates::Site,
-    lab::{HOST, Lab, text},
+    lab::{HOST, Lab, text, wait_for},
 };
 
 /// The port of LDAP over TLS.
@@ -36,7 +36,12 @@ impl Slapd {
         let mut add = Command::new(path("slapd"));
         // Which tool it is to be has to be said first.
         add.args(["-T", "add", "-q", "-f"]).arg(path("slapd.conf")).arg("-l").arg(path("entries.ldif"));
-        let added = add.output().unwrap();
+        // A test beside this one may have forked while the copy was written, and holds it open until its own program
+        // begins.
+        let added = wait_for("the copy can be run", || match add.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
+            done => Some(done.unwrap()),
+        });
         assert!(added.status.success(), "{}", text(&added));
         Slapd::again(lab)
     }
