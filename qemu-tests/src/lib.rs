@@ -7,6 +7,7 @@ mod peer;
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,11 +164,11 @@ impl Site {
         self.scratch.path().join(DISK)
     }
 
-    /// Size of the data partition in bytes, of a guest that is off.
+    /// Where the data partition lies on the disk, in bytes, of a guest that is off.
     ///
     /// # Errors
     /// When either header of the partition table is damaged, or there is no data partition.
-    pub fn data_partition_size(&self) -> Result<u64> {
+    pub fn data_partition(&self) -> Result<Range<u64>> {
         let damaged = |reason: String| Error::Table { file: self.disk().display().to_string(), reason };
         let table = GptConfig::new().writable(false).only_valid_headers(true).open(self.disk());
         let table = table.map_err(|error| damaged(error.to_string()))?;
@@ -175,7 +176,7 @@ impl Site {
             table.partitions().values().find(|partition| partition.part_type_guid.guid == disk::DATA_TYPE);
         let data = data.ok_or_else(|| damaged("no data partition".into()))?;
         let sectors = data.sectors_len().map_err(|error| damaged(error.to_string()))?;
-        Ok(sectors * 512)
+        Ok(data.first_lba * 512..(data.first_lba + sectors) * 512)
     }
 
     fn configuration(&self) -> String {

@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::mount::MountFlags;
@@ -12,8 +13,9 @@ use rustix::system::RebootCommand;
 use sys::signal::{SIGCHLD, SIGINT, SIGPWR, SIGTERM, Signals};
 use sys::watchdog::Watchdog;
 
-use crate::console::Console;
+use crate::console::{Console, Wish};
 use crate::devices::{self, Found};
+use crate::erase;
 use crate::household::{Household, SealedSeed, Surroundings};
 use crate::role::{Nic, Role, Roles};
 use crate::sandbox::{OnForbidden, Sandbox, Strictness};
@@ -50,6 +52,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const WATCHDOG: Duration = Duration::from_secs(60);
 /// Of stick and drive on USB, which appear after the start: how long the seed volume is waited for while they do.
 const USB_WAIT: Duration = Duration::from_secs(5);
+/// Erased at a time, bytes: within the watchdog's patience on the slowest disk.
+const ERASE_PIECE: u64 = 16 << 20;
+const SAY_EVERY: Duration = Duration::from_secs(2);
 const RTC: &str = "/dev/rtc0";
 
 /// What the image has around its roles.
@@ -89,7 +94,8 @@ fn serve(roles: Roles, place: &mut Option<Machine>) -> io::Result<Ending> {
     let seed = machine.look_for_seed().map(SealedSeed::seal).transpose()?;
     let sandbox = |role| Sandbox::of(role).map_err(io::Error::other);
     let on_forbidden = if cfg!(debug_assertions) { OnForbidden::Report } else { OnForbidden::Kill };
-    let flushed = found.disk.file.try_clone()?;
+    let (flushed, data) =
+        (found.disk.file.try_clone()?, found.disk.offset..found.disk.offset + found.disk.len);
     let household = Household {
         roles,
         nic,
@@ -103,6 +109,9 @@ fn serve(roles: Roles, place: &mut Option<Machine>) -> io::Result<Ending> {
         tap: None,
     };
     let ending = household.run(&signals, machine)?;
+    if ending == Ending::Erase {
+        machine.erase(&flushed, data)?;
+    }
     flushed.sync_all()?;
     machine.console.event(if ending == Ending::PowerOff { "power off" } else { "restart" });
     Ok(ending)
@@ -135,8 +144,12 @@ impl Machine {
             self.console.line(what, "none found yet");
             self.feed_watchdog();
             self.pause(signals)?;
-            if let Some(ending) = self.attend(signals.take()?) {
-                return Ok(Err(ending));
+            match self.attend(signals.take()?) {
+                None => {}
+                Some(Wish::End(ending)) => return Ok(Err(ending)),
+                Some(Wish::Change(_)) => {
+                    self.console.event("nothing was changed: the configuration is on the disk")
+                }
             }
         }
     }
@@ -152,7 +165,7 @@ impl Machine {
     }
 
     fn look_for_seed(&mut self) -> Option<crate::role::Seed> {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         loop {
             let mut problems = Vec::new();
             let seed = seed_volume::find(&mut problems);
@@ -167,6 +180,28 @@ impl Machine {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Leaves zeros only. From the end to the beginning, where it is written whose data this is: an erasure that is
+    /// cut short leaves a store that does not open, never one that looks new.
+    fn erase(&mut self, file: &File, data: Range<u64>) -> io::Result<()> {
+        self.console.event("erasing");
+        let started = Instant::now();
+        let mut end = data.end;
+        let mut said = started;
+        while end > data.start {
+            let start = end.saturating_sub(ERASE_PIECE).max(data.start);
+            erase::zero(file, start..end)?;
+            end = start;
+            self.feed_watchdog();
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                self.console.line("to erase", &format!("{} MB", (end - data.start) / 1_000_000));
+            }
+        }
+        file.sync_all()?;
+        self.console.event("everything is erased");
+        Ok(())
     }
 
     /// No time before this program was made is true.
@@ -223,21 +258,21 @@ impl Surroundings for Machine {
         self.buttons.iter().map(File::as_fd).chain(self.console.descriptors()).collect()
     }
 
-    fn attend(&mut self, signal: Option<i32>) -> Option<Ending> {
+    fn attend(&mut self, signal: Option<i32>) -> Option<Wish> {
         match signal {
-            Some(SIGINT) => return Some(Ending::Restart),
-            Some(SIGTERM | SIGPWR) => return Some(Ending::PowerOff),
+            Some(SIGINT) => return Some(Wish::End(Ending::Restart)),
+            Some(SIGTERM | SIGPWR) => return Some(Wish::End(Ending::PowerOff)),
             _ => {}
         }
         for button in &mut self.buttons {
             let mut event = [0; 24];
             while button.read(&mut event).is_ok_and(|n| n == event.len()) {
                 if devices::is_power_key(&event) {
-                    return Some(Ending::PowerOff);
+                    return Some(Wish::End(Ending::PowerOff));
                 }
             }
         }
-        self.console.command()
+        self.console.wish()
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sys::signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, Signals};
 
+use crate::console::Wish;
 use crate::household::{Household, SealedSeed, Surroundings};
 use crate::role::{DataDisk, Nic, NicKind, Role, Roles, SEED_MAX, Seed};
 use crate::sandbox::{OnForbidden, Sandbox, Strictness};
@@ -116,9 +117,9 @@ impl Surroundings for Terminal {
         Vec::new()
     }
 
-    fn attend(&mut self, signal: Option<i32>) -> Option<Ending> {
+    fn attend(&mut self, signal: Option<i32>) -> Option<Wish> {
         match signal {
-            Some(SIGTERM | SIGINT | SIGHUP) => Some(Ending::Exit),
+            Some(SIGTERM | SIGINT | SIGHUP) => Some(Wish::End(Ending::Exit)),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ use sys::process::{self, Pid};
 use sys::signal::{SIGCHLD, Signals};
 use sys::status::{Channel, ChannelError, FromRole};
 
+use crate::console::Wish;
 use crate::role::{DataDisk, GatewayIo, NetIo, Nic, NicKind, Role, Roles, Seed};
 use crate::sandbox::{OnForbidden, Sandbox, Strictness};
 use crate::supervise::{Action, Ending, Input, Supervisor};
@@ -32,7 +33,7 @@ pub(crate) trait Surroundings {
     /// What to wait for besides the roles.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
     /// One of them is ready, or a signal came.
-    fn attend(&mut self, signal: Option<i32>) -> Option<Ending>;
+    fn attend(&mut self, signal: Option<i32>) -> Option<Wish>;
 }
 
 /// What the roles are made of, at each start anew.
@@ -310,6 +311,15 @@ impl Child {
     }
 }
 
+impl From<Wish> for Input {
+    fn from(wish: Wish) -> Input {
+        match wish {
+            Wish::End(ending) => Input::Stop(ending),
+            Wish::Change(change) => Input::Change(change),
+        }
+    }
+}
+
 /// Until something happened or `timeout` is over.
 fn wait(
     children: &[Child],
@@ -339,10 +349,10 @@ fn take_signals(
     surroundings: &mut dyn Surroundings,
     inputs: &mut Vec<Input>,
 ) -> io::Result<()> {
-    inputs.extend(surroundings.attend(None).map(Input::Stop));
+    inputs.extend(surroundings.attend(None).map(Input::from));
     while let Some(signal) = signals.take()? {
         if signal != SIGCHLD {
-            inputs.extend(surroundings.attend(Some(signal)).map(Input::Stop));
+            inputs.extend(surroundings.attend(Some(signal)).map(Input::from));
         }
     }
     Ok(())

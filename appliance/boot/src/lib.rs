@@ -11,6 +11,7 @@ pub mod supervise;
 
 mod console;
 mod devices;
+mod erase;
 mod household;
 mod seed_volume;
 mod text;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use sys::process::Exit;
-use sys::status::{FromRole, ToRole};
+use sys::status::{Change, FromRole, ToRole};
 
 use crate::role::Role;
 
@@ -39,6 +39,8 @@ pub enum Input {
     Babbled(Role),
     /// Somebody with the right to it wants an end.
     Stop(Ending),
+    /// Somebody at the console wants the configuration changed.
+    Change(Change),
 }
 
 /// How it shall end.
@@ -46,6 +48,8 @@ pub enum Input {
 pub enum Ending {
     PowerOff,
     Restart,
+    /// The data is erased, then the machine starts again.
+    Erase,
     /// Hosted: the process ends.
     Exit,
 }
@@ -163,6 +167,7 @@ impl Supervisor {
                 self.misbehaved(now, role, format!("{role} sent what is no message"), out);
             }
             Input::Stop(ending) => self.stop(now, ending, out),
+            Input::Change(change) => self.change(change, out),
         }
         self.due(now, out);
     }
@@ -231,6 +236,7 @@ impl Supervisor {
                     pulse.next = now + PING_EVERY;
                 }
             }
+            (Role::Gateway, FromRole::Event(text)) => out.push(Action::Event(text)),
             (_, FromRole::Console { label, text }) => out.push(Action::Line { label, text }),
             (Role::Gateway, FromRole::SetClock { unix_seconds, nanoseconds }) => {
                 out.push(Action::SetClock { unix_seconds, nanoseconds });
@@ -262,6 +268,15 @@ impl Supervisor {
             State::Clearing { since, .. } => self.state = State::Clearing { since, ending: Some(ending) },
             State::Stopping { .. } | State::Ended => {}
         }
+    }
+
+    /// The gateway holds the configuration: nobody else can change it.
+    fn change(&mut self, change: Change, out: &mut Vec<Action>) {
+        let serves = matches!(self.state, State::Running { .. }) && self.pulse(Role::Gateway).alive;
+        out.push(match serves {
+            true => Action::Send(Role::Gateway, ToRole::Change(change)),
+            false => Action::Event("the gateway does not run: nothing was changed".into()),
+        });
     }
 
     /// What time alone brings about.
@@ -507,6 +522,18 @@ mod tests {
         assert_eq!(house.give(Input::Time), [Action::Start]);
         assert!(matches!(&house.give(Input::NotStarted("no memory".into()))[..], [Action::Event(_)]));
         assert!(house.pass(S).contains(&(S, Action::Start)));
+    }
+
+    #[test]
+    fn a_change_is_the_gateway_s_to_make_while_it_serves() {
+        let mut house = House::running();
+        let change = ToRole::Change(Change::ForgetSettings);
+        let told = house.give(Input::Change(Change::ForgetSettings));
+        assert_eq!(told, [Action::Send(Role::Gateway, change)]);
+        house.crash();
+        house.give(Input::Exited(Role::Gateway, Exit::Code(1)));
+        let told = house.give(Input::Change(Change::ForgetSettings));
+        assert!(matches!(&told[..], [Action::Event(why)] if why.contains("nothing was changed")), "{told:?}");
     }
 
     #[test]

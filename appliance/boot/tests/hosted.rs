@@ -183,7 +183,7 @@ fn serve_gateway(io: GatewayIo) -> i32 {
                 io.status.send(&FromRole::Stopped).unwrap();
                 return false;
             }
-            ToRole::Ping(_) => {}
+            ToRole::Ping(_) | ToRole::Change(_) => {}
         }
         true
     })

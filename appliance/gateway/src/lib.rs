@@ -24,6 +24,7 @@ pub mod route;
 pub mod time;
 
 mod admin;
+mod console;
 mod notices;
 mod run;
 mod startup;

@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// The configuration of an appliance that has none yet: it takes an address, and no mail.
-const BLANK: &str = "version = 1\n[network]\nhostname = \"postern.localdomain\"\naddress = \"dhcp\"\n";
+pub(crate) const BLANK: &str =
+    "version = 1\n[network]\nhostname = \"postern.localdomain\"\naddress = \"dhcp\"\n";
 
 /// Why the gateway cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,8 @@ pub(crate) fn configuration(
             None
         }
     });
-    if config.is_none() && notice.is_empty() {
+    let none = config.as_ref().is_none_or(|config| config.domains.is_empty());
+    if none && notice.is_empty() {
         notice = "no configuration yet: give one as postern.toml on a volume labelled POSTERN".to_owned();
     }
     let config = match config {

@@ -9,7 +9,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use crate::{appliance::Appliance, network::watched, run::RunError};
+use crate::{appliance::Appliance, console, network::watched, run::RunError};
 
 /// Messages to PID 1 that wait for room; console lines beyond it are dropped.
 const WAITING_MAX: usize = 64;
@@ -79,6 +79,9 @@ async fn drive(
                 Some(ToRole::Note(text)) => {
                     let event = Event::new(appliance.clock.now(), "init.note").field("text", text);
                     appliance.store.event(event);
+                }
+                Some(ToRole::Change(change)) => {
+                    tokio::spawn(console::obey(appliance.clone(), status.clone(), change));
                 }
                 None => return,
             },

@@ -1,5 +1,6 @@
 //! What PID 1 and a role say to each other, over a `SOCK_SEQPACKET` pair: one message a packet.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
@@ -18,6 +19,30 @@ pub enum ToRole {
     Shutdown,
     /// For the event log, to `gateway` only: a role that died, a limit of PID 1's, as one line.
     Note(String),
+    /// To `gateway` only: put in force what somebody at the console wants, then ask for [`FromRole::Reboot`]; if it
+    /// cannot be done, say why by [`FromRole::Event`].
+    Change(Change),
+}
+
+/// What somebody at the console wants changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    Addresses(Addresses),
+    /// There shall be no configuration; mail and log stay.
+    ForgetSettings,
+}
+
+/// The appliance's own addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Addresses {
+    Dhcp,
+    Static {
+        /// At least one, each with the length of its network's prefix.
+        addresses: Vec<(IpAddr, u8)>,
+        gateways: Vec<IpAddr>,
+        /// None: those of the configuration stay.
+        resolvers: Vec<IpAddr>,
+    },
 }
 
 /// From a role to PID 1.
@@ -36,6 +61,8 @@ pub enum FromRole {
         label: String,
         text: String,
     },
+    /// What happened, as one line of the console page.
+    Event(String),
     /// Bytes for the kernel's entropy pool, from the seed that the last run stored.
     Entropy([u8; 32]),
     /// An administrator asked for it.

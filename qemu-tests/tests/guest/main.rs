@@ -1,6 +1,7 @@
 //! What a booted image does, seen from outside. Ignored where there is no image.
 
 mod boot;
+mod console;
 mod disk;
 mod mail;
 mod power;
@@ -23,8 +24,16 @@ fn main() -> ExitCode {
             "POSTERN_IMAGE names no build: the image's tests are ignored. Run `cargo postern test image`."
         );
     }
-    let tests = [boot::TESTS, disk::TESTS, mail::TESTS, power::TESTS, recipients::TESTS, reproducible::TESTS]
-        .concat();
+    let tests = [
+        boot::TESTS,
+        console::TESTS,
+        disk::TESTS,
+        mail::TESTS,
+        power::TESTS,
+        recipients::TESTS,
+        reproducible::TESTS,
+    ]
+    .concat();
     let trials =
         tests.into_iter().map(|(name, test)| Trial::test(name, test).with_ignored_flag(ignored)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -256,7 +256,7 @@ impl Driver {
                     self.stack.stop(now);
                     self.stop_at = Some(now + DRAIN);
                 }
-                Ok(ToRole::Shutdown | ToRole::Note(_)) => {}
+                Ok(ToRole::Shutdown | ToRole::Note(_) | ToRole::Change(_)) => {}
                 Err(ChannelError::WouldBlock) => self.status_ready = false,
                 Err(ChannelError::Closed) => return Err(RunError::InitGone),
                 Err(error) => return Err(error.into()),
