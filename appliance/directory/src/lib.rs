@@ -10,6 +10,7 @@ pub mod check;
 pub mod copy;
 pub mod decision;
 pub mod graph;
+pub mod hold;
 pub mod http;
 pub mod ldap;
 pub mod login;

@@ -132,7 +132,7 @@ async fn read_again(entra: &Entra, graph: &Graph, users: usize) -> Again {
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let read_at = |graph: &Graph| graph.status().collections[0].2;
     let first = read_at(graph);
-    graph.read_now();
+    graph.read_now().await;
     let (mut waits, mut most, mut n) = (Vec::new(), 0, 0);
     while read_at(graph) == first || beginnings(entra) == before {
         let address = format!("u{}@example.com", (n * 7_919) % users).parse().unwrap();

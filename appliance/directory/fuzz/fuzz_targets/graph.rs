@@ -74,6 +74,7 @@ fuzz_target!(|data: &[u8]| {
                 sync.kept(true, &now);
             }
             Step::Drop(generation) => sync.dropped(generation),
+            Step::Judge => drop(sync.judged(sync.losses(), &now)),
             Step::Sleep(until) => elapsed = elapsed.max(until.since_start()),
         }
         let _ = sync.lookup("ann@example.com", Duration::from_secs(86_400), &now);

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Claim, Copy, NONE, Object};
+use crate::hold;
 
-/// A sync that removes more than one in this many of a domain's addresses waits for a confirmation.
-pub const HELD_SHARE: usize = 10;
 /// Removed addresses of a domain that are named.
 pub const SHOWN_MAX: usize = 20;
 
@@ -75,7 +74,7 @@ impl Difference {
 
     /// The domains for whose sake the sync is held.
     pub fn held(&self) -> impl Iterator<Item = (&str, &DomainChange)> {
-        let is_held = |change: &DomainChange| change.removed * HELD_SHARE > change.before;
+        let is_held = |change: &DomainChange| hold::is_held(change.removed, change.before);
         self.domains
             .iter()
             .filter(move |(_, change)| is_held(change))

@@ -17,7 +17,7 @@ use smtp::address::Address;
 use crate::answer::LookupAnswer;
 use arena::{Arena, Text};
 
-pub use difference::{Change, Difference, DomainChange, HELD_SHARE, SHOWN_MAX};
+pub use difference::{Change, Difference, DomainChange, SHOWN_MAX};
 pub use object::{ID_MAX, Kind, LABEL_MAX, Object, ObjectError, Owner};
 
 /// Objects of a copy.

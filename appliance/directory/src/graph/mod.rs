@@ -26,8 +26,7 @@ pub use page::{
 };
 pub use retry::LONGEST as RETRY_LONGEST;
 pub use sync::{
-    ADDRESSES_MIN, BadState, Change, Held, Loss, News, PAGES_MAX, QUESTIONS_MAX, REMEMBERED_MAX, Status,
-    Step, Sync,
+    BadState, Change, Held, Loss, News, PAGES_MAX, QUESTIONS_MAX, REMEMBERED_MAX, Retired, Status, Step, Sync,
 };
 pub use token::TOKEN_ANSWER_MAX;
 

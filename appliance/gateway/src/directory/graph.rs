@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError},
     time::Duration,
 };
 
@@ -10,14 +10,14 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use config_schema::{Config, Date, EntraId, LookupName, Mapping, name::DomainName};
 use directory::{
     answer::LookupAnswer,
-    graph::{Change, Fault, Moment, News, Status, Step, Sync, Whose},
+    graph::{Change, Fault, Loss, Moment, News, Status, Step, Sync, Whose},
 };
 use smtp::address::Address;
 use store::{DirectoryChange, Store, StoreError, log::FaultClass};
 use tokio::{
     sync::Notify,
     task::spawn_blocking,
-    time::{sleep_until, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 use super::{http::Client, task::Task};
@@ -25,6 +25,8 @@ use crate::{appliance::Appliance, dns::Resolver, event::Kind, transport::Transpo
 
 /// How long a recipient waits for a direct question; the copy answers then.
 const QUESTION: Duration = Duration::from_secs(5);
+/// How soon it is looked again whether a question can be put.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long a copy may go without a reading before it is an alarm, in seconds.
 const STALE: u64 = 24 * 60 * 60;
 /// So long before its end a secret or certificate is an alarm, in seconds.
@@ -41,7 +43,8 @@ pub struct Graph {
 struct Inner {
     name: LookupName,
     appliance: Appliance,
-    sync: Mutex<Sync>,
+    /// Look-ups read it, also while a large tenant is judged.
+    sync: RwLock<Sync>,
     /// Rung for the task: someone asks or has confirmed.
     wake: Notify,
     /// Rung by the task: questions may be answered.
@@ -80,7 +83,7 @@ impl Graph {
         let inner = Arc::new(Inner {
             name,
             appliance,
-            sync: Mutex::new(sync),
+            sync: RwLock::new(sync),
             wake: Notify::new(),
             answered: Notify::new(),
             started,
@@ -96,14 +99,19 @@ impl Graph {
         let key = address.key();
         let inner = &*self.inner;
         let known = inner.peek(&key);
-        let now = inner.moment();
-        if matches!(known, LookupAnswer::Stream { .. }) || !inner.sync().ask(&key, &now) {
+        if matches!(known, LookupAnswer::Stream { .. }) {
             return known;
         }
-        inner.wake.notify_one();
         // Who waits too long has the copy's answer.
-        let _ = timeout(QUESTION, inner.wait_for(&key)).await;
-        inner.peek(&key)
+        let asked = timeout(QUESTION, async {
+            let asked = inner.change_sync(|sync, now| sync.ask(&key, now)).await;
+            if asked {
+                inner.wake.notify_one();
+                inner.wait_for(&key).await;
+            }
+            asked
+        });
+        if asked.await == Ok(false) { known } else { inner.peek(&key) }
     }
 
     /// Ends the task of all clones; when this returns, nothing more is written.
@@ -122,17 +130,17 @@ impl Graph {
     }
 
     /// Puts what is held into use; false if nothing is held.
-    pub fn confirm(&self) -> bool {
-        let now = self.inner.appliance.clock.now().unix_seconds();
-        let confirmed = self.inner.sync().confirm(now);
+    pub async fn confirm(&self) -> bool {
+        let Some(retired) = self.inner.change_sync(Sync::confirm).await else { return false };
+        spawn_blocking(|| drop(retired));
         self.inner.wake.notify_one();
-        confirmed
+        true
     }
 
     /// Reads the tenant now instead of when it is due; returns which of the [`Status::rounds`] shows what there is
     /// now.
-    pub fn read_now(&self) -> u64 {
-        let round = self.inner.sync().read_now();
+    pub async fn read_now(&self) -> u64 {
+        let round = self.inner.change_sync(|sync, _| sync.read_now()).await;
         self.inner.wake.notify_one();
         round
     }
@@ -194,24 +202,31 @@ async fn run(inner: Arc<Inner>, mut client: Client) {
     config.borrow_and_update();
     loop {
         let now = inner.moment();
-        let step = inner.sync().next(&now);
+        let step = inner.sync_mut().next(&now);
         match step {
             Step::Send(request) => {
                 let answer = client.ask(&request).await;
                 let now = inner.moment();
-                inner.sync().answered(answer, &now);
+                inner.sync_mut().answered(answer, &now);
             }
             Step::Keep(change) => {
                 let kept = inner.appliance.store.change_directory(inner.change(change)).await;
                 let now = inner.moment();
-                inner.sync().kept(kept.is_ok(), &now);
+                inner.sync_mut().kept(kept.is_ok(), &now);
             }
             Step::Drop(generation) => {
                 while matches!(
                     inner.appliance.store.directory_drop(inner.name.as_str(), generation).await,
                     Ok(true)
                 ) {}
-                inner.sync().dropped(generation);
+                inner.sync_mut().dropped(generation);
+            }
+            Step::Judge => {
+                let losses = inner.losses().await;
+                let now = inner.moment();
+                let retired = inner.sync_mut().judged(losses, &now);
+                // Hundreds of thousands of objects are not given back in a moment.
+                spawn_blocking(|| drop(retired));
             }
             Step::Sleep(until) => {
                 client.close();
@@ -224,7 +239,7 @@ async fn run(inner: Arc<Inner>, mut client: Client) {
                             return;
                         }
                         let ours = domains(&config.borrow_and_update(), &inner.name);
-                        inner.sync().set_domains(ours);
+                        inner.sync_mut().set_domains(ours);
                     }
                 }
             }
@@ -235,8 +250,42 @@ async fn run(inner: Arc<Inner>, mut client: Client) {
 }
 
 impl Inner {
-    fn sync(&self) -> MutexGuard<'_, Sync> {
-        self.sync.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sync(&self) -> RwLockReadGuard<'_, Sync> {
+        self.sync.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for those who read, and they for it: only for the task that has the tenant judged, and does nothing else
+    /// meanwhile.
+    fn sync_mut(&self) -> RwLockWriteGuard<'_, Sync> {
+        self.sync.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes it as soon as nobody reads. It does not wait for the lock: a writer that waits keeps every reader from
+    /// it, and a large tenant may just be judged.
+    async fn change_sync<T>(&self, change: impl Fn(&mut Sync, &Moment) -> T) -> T {
+        loop {
+            if let Some(done) = self.try_change(&change) {
+                return done;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn try_change<T>(&self, change: impl Fn(&mut Sync, &Moment) -> T) -> Option<T> {
+        let now = self.moment();
+        match self.sync.try_write() {
+            Ok(mut sync) => Some(change(&mut sync, &now)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(change(&mut poisoned.into_inner(), &now)),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    async fn losses(self: &Arc<Inner>) -> Vec<Loss> {
+        let judging = self.clone();
+        match spawn_blocking(move || judging.sync().losses()).await {
+            Ok(losses) => losses,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -272,7 +321,7 @@ impl Inner {
 
     /// Writes what has happened to the log.
     fn tell(&self) {
-        let news: Vec<News> = self.sync().take_news().collect();
+        let news: Vec<News> = self.sync_mut().take_news().collect();
         let events = &self.appliance.events;
         for news in news {
             let event = |kind| events.event(kind).field("lookup", &self.name);
@@ -369,9 +418,8 @@ fn proof_text(ends: u64, now: u64) -> String {
     format!("the application's secret or certificate {tense} on {day}")
 }
 
-fn losses(losses: &[directory::graph::Loss]) -> String {
-    let each =
-        |loss: &directory::graph::Loss| format!("{} of {} addresses in {}", loss.lost, loss.of, loss.domain);
+fn losses(losses: &[Loss]) -> String {
+    let each = |loss: &Loss| format!("{} of {} addresses in {}", loss.lost, loss.of, loss.domain);
     let each: Vec<String> = losses.iter().map(each).collect();
     format!("{} would be lost", each.join(", "))
 }

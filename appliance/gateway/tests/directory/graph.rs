@@ -154,7 +154,7 @@ async fn patience_a_second_token_and_a_new_beginning_need_nobody() {
     assert_eq!(stream(&graph, "u3@example.com").await.as_deref(), Some("u3@example.com"));
     world.tenant().troubles.push_back(Trouble::Gone);
     world.tenant().set(entra::Collection::Users, &id(30), user(30));
-    graph.read_now();
+    graph.read_now().await;
     let users = || graph.status().collections[0].1;
     assert!(until(|| users() == 21).await, "{:?}", graph.status());
     let beginnings =
@@ -171,10 +171,10 @@ async fn a_great_loss_is_an_alarm_until_it_is_confirmed() {
     for n in 0..5 {
         world.tenant().remove(entra::Collection::Users, &id(n), Removed::Changed);
     }
-    graph.read_now();
+    graph.read_now().await;
     assert!(world.has_alarm("10 of 40 addresses in example.com would be lost").await);
     assert_eq!(stream(&graph, "u0@example.com").await.as_deref(), Some("u0@example.com"));
-    assert!(graph.confirm() && !graph.confirm());
+    assert!(graph.confirm().await && !graph.confirm().await);
     assert_eq!(stream(&graph, "u0@example.com").await, None);
     assert!(until(|| world.appliance.alarms.lines().is_empty()).await);
 }

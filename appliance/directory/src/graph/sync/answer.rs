@@ -191,16 +191,23 @@ impl Sync {
         if let Some(Some(owner)) = self.questions.remembered(address, now.at) {
             return owner.clone().answer();
         }
-        match self.read_at() {
-            Some(at) if now.unix.saturating_sub(at) <= age_max.as_secs() => LookupAnswer::Unknown,
-            Some(at) => {
-                let hours = now.unix.saturating_sub(at) / 3_600;
+        match self.age(now) {
+            Some(age) if age <= age_max => LookupAnswer::Unknown,
+            Some(age) => {
+                let hours = age.as_secs() / 3_600;
                 LookupAnswer::Unavailable {
                     why: format!("the copy of the directory is {hours} hours old").into(),
                 }
             }
             None => LookupAnswer::Unavailable { why: "the directory has not been read yet".into() },
         }
+    }
+
+    /// How long ago every collection was as in the directory; none if one was never read.
+    fn age(&self, now: &Moment) -> Option<Duration> {
+        let ages: Option<Vec<Duration>> =
+            self.progress.iter().map(|progress| progress.live.as_ref().map(|live| live.age(now))).collect();
+        ages?.into_iter().max()
     }
 
     /// When every collection was as in the directory, in Unix seconds; none if one was never read.

@@ -1,16 +1,11 @@
-//! What would be lost: a directory that suddenly knows far fewer addresses is more likely wrong than empty.
+//! What would be lost.
 
 use std::collections::{BTreeMap, HashSet};
 
 use config_schema::{Guid, name::DomainName};
 
 use super::progress::{Progress, Staging};
-use crate::graph::record::Record;
-
-/// A domain with fewer addresses may lose any number of them.
-pub const ADDRESSES_MIN: usize = 10;
-/// Of this many addresses, one may be lost.
-const ONE_OF: usize = 10;
+use crate::{graph::record::Record, hold};
 
 /// Addresses of a domain that would be lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +16,6 @@ pub struct Loss {
     pub lost: usize,
     /// So many there are.
     pub of: usize,
-}
-
-impl Loss {
-    fn is_too_large(&self) -> bool {
-        self.of >= ADDRESSES_MIN && self.lost * ONE_OF > self.of
-    }
 }
 
 /// The domains that would lose too many addresses, if everything that was read to its end were applied.
@@ -72,7 +61,7 @@ fn count(all: &[Progress], lost: &HashSet<&str>, ours: &HashSet<DomainName>) -> 
             loss.lost += usize::from(lost.contains(address));
         }
     }
-    domains.into_values().filter(Loss::is_too_large).collect()
+    domains.into_values().filter(|loss| hold::is_held(loss.lost, loss.of)).collect()
 }
 
 /// The domain of an address, if it is one of ours.

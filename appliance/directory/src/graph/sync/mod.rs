@@ -22,6 +22,7 @@ use super::{
     Moment,
     collection::Collection,
     fault::Fault,
+    objects::Objects,
     page::{PAGE_MAX, Page, is_stale, parse_list},
     record::Record,
     retry,
@@ -29,7 +30,7 @@ use super::{
 };
 use crate::http::{Failure, Request, Response, percent_encode};
 
-pub use loss::{ADDRESSES_MIN, Loss};
+pub use loss::Loss;
 pub use progress::PAGES_MAX;
 use progress::Progress;
 use questions::{Owner, Questions};
@@ -55,6 +56,9 @@ pub enum Step {
     Keep(Change),
     /// A generation to be removed from the disk; then [`Sync::dropped`].
     Drop(u32),
+    /// What was read is to be compared with the copy in use by [`Sync::losses`], which takes its time in a large tenant
+    /// and keeps no look-up from its answer; then [`Sync::judged`].
+    Judge,
     /// Nothing until then, or until someone asks or confirms.
     Sleep(Time),
 }
@@ -84,6 +88,11 @@ pub struct Held {
     /// Where.
     pub losses: Vec<Loss>,
 }
+
+/// A copy that is no longer in use.
+#[derive(Debug, Default)]
+#[must_use = "drop it where nobody waits"]
+pub struct Retired(Vec<Objects>);
 
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +152,8 @@ enum Round {
     Idle(Time),
     /// This collection, after so many failures.
     Reading { at: usize, attempts: u32 },
+    /// All of them were gone through.
+    Judging,
 }
 
 /// The machine. One question at a time is under way.
@@ -271,6 +282,9 @@ impl Sync {
         if let Some(generation) = self.dropping.last() {
             return Step::Drop(*generation);
         }
+        if self.round == Round::Judging {
+            return Step::Judge;
+        }
         if now.at < self.not_before {
             // Whoever asked is told at once that nobody can say.
             self.questions.fail();
@@ -302,18 +316,29 @@ impl Sync {
             match self.progress.get(at) {
                 Some(progress) if progress.target().is_some() => return self.send(Flight::Page(at), now),
                 Some(_) => self.round = Round::Reading { at: at + 1, attempts: 0 },
-                None => self.end_round(now),
+                None => self.round = Round::Judging,
             }
         }
         match self.round {
             _ if !self.keep.is_empty() => self.next(now),
             Round::Idle(until) => Step::Sleep(until),
             Round::Reading { .. } => Step::Sleep(now.at),
+            Round::Judging => Step::Judge,
         }
     }
 
-    fn end_round(&mut self, now: &Moment) {
-        self.judge(now.unix);
+    /// The domains that would lose too many addresses if what was read to its end were applied.
+    pub fn losses(&self) -> Vec<Loss> {
+        loss::too_large(&self.progress, &self.ours)
+    }
+
+    /// Ends the round: applies what was read, unless there are `losses`. What it returns is no longer in use, and takes
+    /// its time to be dropped.
+    pub fn judged(&mut self, losses: Vec<Loss>, now: &Moment) -> Retired {
+        if self.round != Round::Judging {
+            return Retired::default();
+        }
+        let retired = self.settle(losses, now);
         if !self.marred && self.fault.take().is_some() {
             self.tell(News::Recovered);
         }
@@ -323,6 +348,7 @@ impl Sync {
         let next = now.at + (self.every + spread).saturating_sub(jitter);
         self.round = Round::Idle(if std::mem::take(&mut self.again) { now.at } else { next });
         self.rounds += 1;
+        retired
     }
 
     fn send(&mut self, flight: Flight, now: &Moment) -> Step {
@@ -374,15 +400,13 @@ impl Sync {
         self.dropping.retain(|dropping| *dropping != generation);
     }
 
-    /// Puts what is held into use: whoever says so has seen what would be lost. False if nothing is held.
-    pub fn confirm(&mut self, unix: u64) -> bool {
-        if self.held.take().is_none() {
-            return false;
-        }
+    /// Puts what is held into use: whoever says so has seen what would be lost. `None` if nothing is held.
+    pub fn confirm(&mut self, now: &Moment) -> Option<Retired> {
+        self.held.take()?;
         let waits = |progress: &Progress| progress.staged.as_ref().is_some_and(|staged| staged.whole);
-        self.apply_those(waits, unix);
+        let retired = self.apply_those(waits, now);
         self.tell(News::Released);
-        true
+        Some(retired)
     }
 
     /// Reads now instead of when it is due; returns which of the [`Status::rounds`] shows what there is now.
@@ -398,7 +422,7 @@ impl Sync {
                 self.rounds + 1
             }
             // What was read of it already may have changed since.
-            Round::Reading { .. } => {
+            Round::Reading { .. } | Round::Judging => {
                 self.again = true;
                 self.rounds + 2
             }
@@ -406,37 +430,39 @@ impl Sync {
     }
 
     /// Applies what was read to its end, unless too much would be lost.
-    fn judge(&mut self, unix: u64) {
-        let losses = loss::too_large(&self.progress, &self.ours);
-        if !losses.is_empty() {
+    fn settle(&mut self, losses: Vec<Loss>, now: &Moment) -> Retired {
+        // What was judged may have been confirmed meanwhile.
+        let waits = self.progress.iter().any(|progress| progress.complete().is_some());
+        if waits && !losses.is_empty() {
             let held = Held { losses };
             if self.held.as_ref() != Some(&held) {
                 self.tell(News::Held(held.clone()));
             }
             self.held = Some(held);
-            return;
+            return Retired::default();
         }
         if self.held.take().is_some() {
             self.tell(News::Released);
         }
-        self.apply_those(|progress| progress.complete().is_some(), unix);
+        self.apply_those(|progress| progress.complete().is_some(), now)
     }
 
-    fn apply_those(&mut self, which: impl Fn(&Progress) -> bool, unix: u64) {
-        let (mut changes, mut news) = (Vec::new(), Vec::new());
+    fn apply_those(&mut self, which: impl Fn(&Progress) -> bool, now: &Moment) -> Retired {
+        let (mut changes, mut news, mut retired) = (Vec::new(), Vec::new(), Retired::default());
         for progress in self.progress.iter_mut().filter(|progress| which(progress)) {
             let full = progress.staged.as_ref().is_some_and(progress::Staged::is_full);
-            let (chunks, left) = progress.apply(unix);
-            changes.extend(chunks);
-            self.dropping.extend(left);
+            let applied = progress.apply(now);
+            changes.extend(applied.changes);
+            self.dropping.extend(applied.left);
+            retired.0.extend(applied.replaced);
             let objects = progress.live.as_ref().map_or(0, |live| live.objects.len());
             news.push(News::Read { collection: progress.collection, objects, full });
         }
-        if news.is_empty() {
-            return;
+        if !news.is_empty() {
+            news.into_iter().for_each(|news| self.tell(news));
+            self.keep(changes);
         }
-        news.into_iter().for_each(|news| self.tell(news));
-        self.keep(changes);
+        retired
     }
 
     /// Has changes kept, and with the last one how far the reading has come.

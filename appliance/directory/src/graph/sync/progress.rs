@@ -1,14 +1,19 @@
 //! One collection: the copy in use, and what is being read beside it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use config_schema::{Guid, user_lookup::entra_id::WebHost};
+use smtp::Time;
 
 use super::{
     Change,
     state::{BadState, CollectionState, LiveState, StagedState},
 };
 use crate::graph::{
+    Moment,
     collection::Collection,
     fault::Fault,
     link::Link,
@@ -38,6 +43,19 @@ pub(super) struct Live {
     pub(super) link: Link,
     /// When it was as in the directory, in Unix seconds.
     pub(super) at: u64,
+    /// The same on the clock that only goes forward; none if it came from the disk.
+    pub(super) read: Option<Time>,
+}
+
+impl Live {
+    /// How long ago it was as in the directory. The clock on the wall, which may jump, is asked of a copy that came
+    /// from the disk only.
+    pub(super) fn age(&self, now: &Moment) -> Duration {
+        match self.read {
+            Some(read) => now.at.since_start().saturating_sub(read.since_start()),
+            None => Duration::from_secs(now.unix.saturating_sub(self.at)),
+        }
+    }
 }
 
 /// What is being read beside it.
@@ -59,6 +77,17 @@ pub(super) enum Staging {
     Full(Objects),
     /// What has changed; `None` is removed.
     Changes(HashMap<Guid, Option<Record>>),
+}
+
+/// What comes of putting a reading into use.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// To be kept before the state.
+    pub(super) changes: Vec<Change>,
+    /// A generation that nothing names any more.
+    pub(super) left: Option<u32>,
+    /// What was in use.
+    pub(super) replaced: Option<Objects>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,19 +194,19 @@ impl Progress {
         Ok(Some(change))
     }
 
-    /// Puts what was read in the place of the copy in use. Returns what is to be kept before the state, and a
-    /// generation that nothing names any more.
-    pub(super) fn apply(&mut self, unix: u64) -> (Vec<Change>, Option<u32>) {
+    /// Puts what was read in the place of the copy in use.
+    pub(super) fn apply(&mut self, now: &Moment) -> Applied {
         let Some(Staged {
             generation, staging, place: Place::Next(link) | Place::Complete(link), kept, ..
         }) = self.staged.take()
         else {
-            return (Vec::new(), None);
+            return Applied::default();
         };
         match (staging, &mut self.live) {
             (Staging::Full(objects), live) => {
-                let old = live.replace(Live { generation, objects, link, at: unix });
-                (Vec::new(), old.map(|old| old.generation))
+                let old = live.replace(Live { generation, objects, link, at: now.unix, read: Some(now.at) });
+                let (left, replaced) = old.map(|old| (old.generation, old.objects)).unzip();
+                Applied { changes: Vec::new(), left, replaced }
             }
             (Staging::Changes(changes), Some(live)) => {
                 let mut chunks = Vec::new();
@@ -198,10 +227,10 @@ impl Progress {
                         }
                     }
                 }
-                (live.link, live.at) = (link, unix);
-                (chunks, kept.then_some(generation))
+                (live.link, live.at, live.read) = (link, now.unix, Some(now.at));
+                Applied { changes: chunks, left: kept.then_some(generation), replaced: None }
             }
-            (Staging::Changes(_), None) => (Vec::new(), kept.then_some(generation)),
+            (Staging::Changes(_), None) => Applied { left: kept.then_some(generation), ..Applied::default() },
         }
     }
 
@@ -240,6 +269,7 @@ impl Progress {
                 objects: Objects::new(collection),
                 link: link(&live.link)?,
                 at: live.at,
+                read: None,
             }),
             None => None,
         };

@@ -73,7 +73,7 @@ impl Lookup for GraphLookup {
     fn sync(&self) -> Boxed<'_, Result<(), String>> {
         Box::pin(async {
             let before = self.graph.status().failed;
-            let round = self.graph.read_now();
+            let round = self.graph.read_now().await;
             let over = async {
                 loop {
                     tokio::time::sleep(LOOK).await;
@@ -96,7 +96,9 @@ impl Lookup for GraphLookup {
     }
 
     fn confirm(&self) -> Boxed<'_, Result<(), String>> {
-        Box::pin(async { if self.graph.confirm() { Ok(()) } else { Err("nothing is held".to_owned()) } })
+        Box::pin(async {
+            if self.graph.confirm().await { Ok(()) } else { Err("nothing is held".to_owned()) }
+        })
     }
 }
 

@@ -115,8 +115,8 @@ proptest! {
         world.finish();
         world.round();
         world.round();
-        let unix = world.now().unix;
-        world.sync.confirm(unix);
+        let now = world.now();
+        drop(world.sync.confirm(&now));
         world.finish();
         for again in [false, true] {
             let truth = world.truth();

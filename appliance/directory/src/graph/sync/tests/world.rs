@@ -9,7 +9,7 @@ use super::super::*;
 use crate::answer::LookupAnswer;
 
 pub(super) const HOST: &str = "graph.example";
-const START: u64 = 1_800_000_000;
+pub(super) const START: u64 = 1_800_000_000;
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) struct World {
@@ -131,6 +131,7 @@ impl World {
                 self.disk.rows.retain(|(of, _), _| *of != generation);
                 self.sync.dropped(generation);
             }
+            Step::Judge => drop(self.sync.judged(self.sync.losses(), &now)),
             Step::Sleep(until) => return Some(until),
         }
         self.news.extend(self.sync.take_news());
