@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use boot::role::Role;
 use boot::sandbox::{OnForbidden, Sandbox, Strictness};
-use sys::packet_ring::PacketRing;
+use sys::frames::Frames;
 use sys::process::{self, Exit};
 
 fn main() {
@@ -29,7 +29,7 @@ fn main() {
         }
     }
     check("net: streams, memory and waiting work".into(), works(Role::Net, &[], net_life));
-    check("net: frames come through a packet ring that it sets up".into(), ring());
+    check("net: frames come through a packet socket that it is given".into(), frames());
     let disk = tempfile::tempfile().expect("a file in the temporary directory");
     let keep = [disk.as_raw_fd()];
     check(
@@ -192,8 +192,8 @@ fn net_life() -> io::Result<()> {
     Ok(())
 }
 
-/// The device is opened before the sandbox is entered, its ring set up inside.
-fn ring() -> Result<(), String> {
+/// The device is opened before the sandbox is entered, its filter set up inside.
+fn frames() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: a packet socket needs root");
         return Ok(());
@@ -206,18 +206,18 @@ fn ring() -> Result<(), String> {
     let (socket, sender) = (open()?, open()?);
     let keep = [socket.as_raw_fd(), sender.as_raw_fd()];
     works(Role::Net, &keep, || {
-        let mut ring = PacketRing::attach(socket)?;
-        let sender = PacketRing::attach(sender)?;
+        let mut receiver = Frames::attach(socket)?;
+        let sender = Frames::attach(sender)?;
         // ARP, of a kind that nobody answers.
         let mut frame = [0; 60];
         (frame[12], frame[13], frame[59]) = (0x08, 0x06, 0x5a);
         assert_eq!(sender.send([&frame[..]].into_iter())?, 1);
         let mut seen = false;
         while !seen {
-            let mut wait = [rustix::event::PollFd::new(&ring, rustix::event::PollFlags::IN)];
+            let mut wait = [rustix::event::PollFd::new(&receiver, rustix::event::PollFlags::IN)];
             let patience = rustix::event::Timespec { tv_sec: 60, tv_nsec: 0 };
             assert_ne!(rustix::event::poll(&mut wait, Some(&patience))?, 0, "the frame comes in time");
-            ring.receive(64, |got, _| seen |= got == frame);
+            receiver.receive(64, |got, _| seen |= got == frame)?;
         }
         Ok(())
     })

@@ -11,7 +11,7 @@ use simulation::{Host, OUR_MAC};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::*;
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 50);

@@ -66,8 +66,13 @@ fn under_attack(role: &mut Role, attacks: Vec<Command>) -> String {
                 assert!(began.elapsed() < PATIENCE, "served in time under {name}");
             }
             let output = child.wait_with_output().unwrap();
-            // hping3 says 1 when nobody answered it.
-            assert!(output.status.code().is_some_and(|code| code <= 1), "{name}: {}", output.status);
+            // hping3 says 1 when nobody answered it; Python, when it has no scapy.
+            let allowed = if name.contains("hping3") { [0, 1] } else { [0, 0] };
+            assert!(
+                output.status.code().is_some_and(|code| allowed.contains(&code)),
+                "{name}: {}",
+                output.status
+            );
             println!("a good client, {times} times: {} ms at worst under {name}", worst.as_millis());
             said.push_str(&String::from_utf8_lossy(&output.stdout));
         }

@@ -99,14 +99,14 @@ fn hole_4_numbers_cannot_be_foretold_from_numbers() {
 fn hole_5_an_ack_for_what_was_never_sent_loses_nothing() {
     let (mut scene, isn) = Scene::open();
     scene.take();
-    scene.write(&[b'x'; 6_000]);
+    scene.write(&[b'x'; 20_000]);
     let sent = bytes(&scene.take()) as i32;
-    assert!(sent < 6_000);
-    scene.say(Say { seq: peer(0), ack: Some(isn.wrapping_add(6_000)), window: 15_000, ..SAY });
+    assert!(sent < 20_000);
+    scene.say(Say { seq: peer(0), ack: Some(isn.wrapping_add(20_000)), window: 15_000, ..SAY });
     let challenge = scene.take();
     assert_eq!((challenge.len(), bytes(&challenge)), (1, 0));
     let mut got = sent;
-    while got < 6_000 {
+    while got < 20_000 {
         scene.say(Say { seq: peer(0), ack: Some(isn.wrapping_add(got)), window: 15_000, ..SAY });
         scene.pass(Duration::from_secs(2));
         let more = scene.take();
@@ -114,7 +114,7 @@ fn hole_5_an_ack_for_what_was_never_sent_loses_nothing() {
         assert!(far > got);
         got = far;
     }
-    assert_eq!(got, 6_000);
+    assert_eq!(got, 20_000);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn holes_12_and_13_every_connection_starts_afresh_and_politely() {
     };
     let (first, second) = (first_flight(40_001), first_flight(40_001));
     assert_eq!(first, second);
-    assert!((1..=10 * 1_460).contains(&first), "{first}");
+    assert_eq!(first, 10 * 1_460, "RFC 6928 §2");
 }
 
 #[test]

@@ -192,6 +192,21 @@ fn a_terrible_link_breaks_nothing_but_connections() {
 }
 
 #[test]
+fn both_sides_and_both_families_begin_with_ten_segments() {
+    for (v6, headers, ten) in [(false, 54, 14_600), (true, 74, 14_400)] {
+        let mut pair = pair(v6, PERFECT, 11);
+        let (accepted, connected) = connect(&mut pair, v6).unwrap();
+        for (host, flow) in pair.hosts.iter_mut().zip([accepted, connected]) {
+            host.frames();
+            host.pipes[&flow].0.borrow_mut().to_send.extend([b'y'; 30_000]);
+            host.touched(pair.now);
+            let first: usize = host.frames().iter().map(|frame| frame.len() - headers).sum();
+            assert_eq!(first, ten, "RFC 6928 §2");
+        }
+    }
+}
+
+#[test]
 fn a_cut_link_ends_within_the_deadline() {
     let mut pair = pair(false, PERFECT, 5);
     let (accepted, _) = connect(&mut pair, false).unwrap();

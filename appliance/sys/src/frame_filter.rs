@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::packet_ring::set;
+use crate::frames::set;
 
 /// Where a test leads.
 #[derive(Clone, Copy)]
@@ -27,12 +27,16 @@ const LOAD_HEADER_LEN: u32 = libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH;
 const LOAD_HALF_BEYOND: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_IND;
 const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+/// Where the tag is found that the kernel has taken out of a frame.
+const VLAN_TAG: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG) as u32;
+/// IEEE 802.1Q: an id of 0 is a priority alone.
+const VLAN_ID: u32 = 0x0fff;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// The length of a step's way is a byte, and the kernel takes 4,096 steps.
 const STEPS_MAX: usize = 64;
 
-/// To our station: ARP, IPv4, IPv6. To a group: ARP, what may be DHCP's answer, what may be neighbour discovery.
+/// Of no other VLAN. To our station: ARP, IPv4, IPv6. To a group: ARP, what may be DHCP's answer, what may be neighbour discovery.
 pub(crate) fn attach(socket: &OwnedFd, station: [u8; 6]) -> io::Result<()> {
     let mut program = assemble(&steps(station));
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
@@ -46,8 +50,10 @@ fn steps([a, b, c, d, e, f]: [u8; 6]) -> Vec<Step> {
     const IPV6: u32 = libc::ETH_P_IPV6 as u32;
     let load = |code, at| (code, at, Next, Next);
     vec![
+        load(LOAD_HALF, VLAN_TAG),
+        (ANY_BIT, VLAN_ID, Out, Next),
         load(LOAD_BYTE, 0),
-        (ANY_BIT, 1, Step(10), Next), // A group.
+        (ANY_BIT, 1, Step(12), Next), // A group.
         load(LOAD_WORD, 0),
         (EQUAL, u32::from_be_bytes([a, b, c, d]), Next, Out),
         load(LOAD_HALF, 4),
@@ -56,14 +62,14 @@ fn steps([a, b, c, d, e, f]: [u8; 6]) -> Vec<Step> {
         (EQUAL, IPV4, In, Next),
         (EQUAL, IPV6, In, Next),
         (EQUAL, ARP, In, Out),
-        load(LOAD_HALF, 12), // Step 10.
+        load(LOAD_HALF, 12), // Step 12.
         (EQUAL, ARP, In, Next),
-        (EQUAL, IPV4, Step(17), Next),
+        (EQUAL, IPV4, Step(19), Next),
         (EQUAL, IPV6, Next, Out),
         load(LOAD_BYTE, 20),
         (EQUAL, libc::IPPROTO_ICMPV6 as u32, In, Next),
         (EQUAL, libc::IPPROTO_HOPOPTS as u32, In, Out),
-        load(LOAD_BYTE, 23), // Step 17.
+        load(LOAD_BYTE, 23), // Step 19.
         (EQUAL, libc::IPPROTO_UDP as u32, Next, Out),
         load(LOAD_HALF, 20),
         (ANY_BIT, 0x1fff, Out, Next), // A later fragment has no port.

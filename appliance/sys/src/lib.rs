@@ -1,4 +1,4 @@
-//! The only unsafe code: packet rings, descriptor passing, memory, sandboxes, mounts, reboot.
+//! The only unsafe code: frames, descriptor passing, memory, sandboxes, mounts, reboot.
 
 // Denied everywhere else; what needs it belongs here, behind a safe function.
 #![allow(unsafe_code)]
@@ -9,11 +9,11 @@ pub mod block;
 pub mod channel;
 pub mod clock;
 mod frame_filter;
+pub mod frames;
 pub mod landlock;
 pub mod link;
 pub mod memory;
 pub mod packet;
-pub mod packet_ring;
 pub mod privilege;
 pub mod process;
 pub mod signal;

@@ -6,8 +6,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 /// `linux/if_packet.h`: frames that we send are not shown to us.
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 
-/// Opens the interface with the kernel's number `index`, which [`crate::link::set_up`] has let frames through. One frame
-/// a read or write, non-blocking; closed on exec. Needs CAP_NET_RAW.
+/// Half of the memory that frames may hold that nobody has taken yet: the kernel counts its own share by doubling it.
+/// About 1,800 full frames.
+const QUEUE: libc::c_int = 2 << 20;
+
+/// Opens the interface with the kernel's number `index`, which [`crate::link::set_up`] has let frames through. One
+/// frame a read or write, non-blocking; closed on exec. Needs CAP_NET_RAW, and CAP_NET_ADMIN for its long queue.
 pub fn open(index: u32) -> io::Result<OwnedFd> {
     let protocol = (libc::ETH_P_ALL as u16).to_be();
     let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -19,6 +23,7 @@ pub fn open(index: u32) -> io::Result<OwnedFd> {
     // SAFETY: a fresh descriptor that nobody else owns.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     set(&socket, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)?;
+    set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, QUEUE)?;
     // SAFETY: all bytes zero are a valid value of this C struct.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;

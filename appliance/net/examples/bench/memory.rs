@@ -16,7 +16,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 use sys::arena::Arena;
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

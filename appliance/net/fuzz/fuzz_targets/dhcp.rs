@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use net::control::Configure;
 use smoltcp::time::{Duration, Instant};
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 #[path = "../world.rs"]
 mod world;

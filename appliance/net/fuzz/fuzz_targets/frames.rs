@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use net::control::{Configure, Ipv4Addressing};
 use smoltcp::time::Instant;
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 #[path = "../world.rs"]
 mod world;

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use net::control::{Class, Configure, FlowId, Ipv4Addressing, RequestId, ToNet};
 use smoltcp::time::{Duration, Instant};
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 #[path = "../world.rs"]
 mod world;

@@ -12,7 +12,7 @@ use smoltcp::wire::{
     IpCidr, IpProtocol, Ipv4Packet, UdpPacket,
 };
 
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 use crate::control::Lease;
 use crate::link::outbox::Outbox;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use smoltcp::wire::EthernetAddress;
-use sys::packet_ring::{Checksum, PacketRing};
+use sys::frames::{Checksum, Frames};
 
 use crate::link::outbox::Outbox;
 
@@ -23,7 +23,7 @@ pub struct Device {
 #[derive(Debug)]
 enum Kind {
     Tap { fd: OwnedFd, buffer: Box<[u8]> },
-    Packet(PacketRing),
+    Packet(Frames),
 }
 
 impl Device {
@@ -34,12 +34,12 @@ impl Device {
         Device { kind, mac: EthernetAddress(mac), mtu: mtu as usize }
     }
 
-    /// An interface by its `AF_PACKET` socket, as [`sys::packet::open`] returns it; sets up its ring.
+    /// An interface by its `AF_PACKET` socket, as [`sys::packet::open`] returns it.
     ///
     /// # Errors
-    /// The kernel's, if it refuses the ring.
+    /// The kernel's, if it refuses what the socket is asked for.
     pub fn packet(socket: OwnedFd, mac: [u8; 6], mtu: u32) -> io::Result<Device> {
-        let kind = Kind::Packet(PacketRing::attach(socket)?);
+        let kind = Kind::Packet(Frames::attach(socket)?);
         Ok(Device { kind, mac: EthernetAddress(mac), mtu: mtu as usize })
     }
 
@@ -54,7 +54,7 @@ impl Device {
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
             Kind::Tap { fd, .. } => fd.as_fd(),
-            Kind::Packet(ring) => ring.as_fd(),
+            Kind::Packet(frames) => frames.as_fd(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Device {
                 }
                 Ok(limit)
             }
-            Kind::Packet(ring) => Ok(ring.receive(limit, take)),
+            Kind::Packet(frames) => frames.receive(limit, take),
         }
     }
 
@@ -94,7 +94,7 @@ impl Device {
                     }
                 }
             }
-            Kind::Packet(ring) => sent = ring.send(out.frames())?,
+            Kind::Packet(frames) => sent = frames.send(out.frames())?,
         }
         out.sent(sent);
         Ok(())

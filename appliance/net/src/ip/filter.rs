@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv6HopByHopHeader, Ipv6Packet};
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 use super::Datagram;
 use crate::address::{Addresses, is_usable};

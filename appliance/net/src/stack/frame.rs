@@ -6,7 +6,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Packet, IpProtocol};
 
 use super::{Event, Stack};
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 use crate::address::dhcp::Dhcp;
 use crate::control::FromNet;

@@ -5,8 +5,9 @@ use smoltcp::wire::{TcpControl, TcpSeqNumber};
 
 use super::budget::ALWAYS;
 use super::ends::Ends;
-use super::flow::{Flow, Origin, promise};
+use super::flow::{Flow, Heard, Origin, promise};
 use super::segment::{Bare, FourTuple, LEAST_MSS, Options, Segment, Seq, peer_mss};
+use super::syn_cache::HalfOpen;
 use super::{Context, Tcp};
 use crate::control::{EndReason, FromNet};
 use crate::stack::Event;
@@ -68,6 +69,7 @@ impl<E: Ends> Tcp<E> {
         }
         if let Some(entry) = self.half_open.get(&tuple).copied() {
             if entry.peer_isn == segment.seq {
+                self.half_open.repeated(&tuple);
                 self.answer_syn(&tuple, entry.peer_isn, entry.our_isn, entry.options, cx);
             } else if self.challenges.take(cx.now, cx.random) {
                 // Another number: whoever is right says so by a RST with the exact one.
@@ -121,7 +123,8 @@ impl<E: Ends> Tcp<E> {
             return;
         }
         let Some(entry) = self.half_open.remove(&segment.tuple) else { return };
-        self.establish(segment, entry.our_isn, (entry.peer_isn, entry.peer_window, entry.options), cx);
+        let HalfOpen { peer_isn: isn, peer_window: window, options, .. } = entry;
+        self.establish(segment, entry.our_isn, Heard { isn, window, options, again: entry.again() }, cx);
     }
 
     fn proved_by_cookie(&mut self, segment: &Segment<'_>, cx: &mut Context<'_, '_, E>) {
@@ -132,20 +135,15 @@ impl<E: Ends> Tcp<E> {
             Some(mss) => {
                 cx.counters.count("tcp.cookies_taken");
                 let options = Options { mss: Some(mss), ..Options::default() };
-                self.establish(segment, cookie, (peer_isn, segment.window, options), cx);
+                let heard = Heard { isn: peer_isn, window: segment.window, options, again: false };
+                self.establish(segment, cookie, heard, cx);
             }
             None => self.refuse(segment, "tcp.no_connection", cx),
         }
     }
 
     /// The handshake is complete: limits, then the flow, then the segment that completed it.
-    fn establish(
-        &mut self,
-        segment: &Segment<'_>,
-        isn: Seq,
-        peer: (Seq, u16, Options),
-        cx: &mut Context<'_, '_, E>,
-    ) {
+    fn establish(&mut self, segment: &Segment<'_>, isn: Seq, heard: Heard, cx: &mut Context<'_, '_, E>) {
         let (tuple, now) = (segment.tuple, cx.now);
         let Some(at) = self.listeners.iter().position(|listener| listener.takes(tuple.local)) else { return };
         let full =
@@ -166,7 +164,7 @@ impl<E: Ends> Tcp<E> {
             return;
         };
         let made = self.make(tuple, Origin::Accepted(listener), Some(isn), cx);
-        let flow = Flow::accept(now, made, &self.arena, peer, &mut self.output);
+        let flow = Flow::accept(now, made, &self.arena, heard, &mut self.output);
         let ends = flow.and_then(|flow| Some((flow, cx.ends.stream(made.id)?)));
         let Some((mut flow, (stream, passed))) = ends else {
             self.sources.ended(tuple.peer.ip());

@@ -6,7 +6,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 use crate::ip::{self, Datagram, Header};
 use crate::link::Sender;

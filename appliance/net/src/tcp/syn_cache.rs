@@ -27,6 +27,14 @@ pub struct HalfOpen {
     pub options: Options,
     began: Instant,
     resent: u8,
+    repeated: bool,
+}
+
+impl HalfOpen {
+    /// Whether the SYN or our answer had to be said again.
+    pub fn again(&self) -> bool {
+        self.repeated || self.resent > 0
+    }
 }
 
 const _: () = assert!(size_of::<HalfOpen>() <= 96);
@@ -64,6 +72,13 @@ impl SynCache {
         self.entries.get(tuple)
     }
 
+    /// The same SYN came once more.
+    pub fn repeated(&mut self, tuple: &FourTuple) {
+        if let Some(entry) = self.entries.get_mut(tuple) {
+            entry.repeated = true;
+        }
+    }
+
     /// Whether a SYN of this peer's may have an entry; otherwise it gets a cookie.
     pub fn has_room(&self, tuple: &FourTuple) -> bool {
         let of_network = self.networks.get(&network_of(tuple.peer.ip())).copied().unwrap_or(0);
@@ -79,7 +94,8 @@ impl SynCache {
         peer_window: u16,
         options: Options,
     ) -> HalfOpen {
-        let entry = HalfOpen { peer_isn, our_isn, peer_window, options, began: now, resent: 0 };
+        let (began, resent, repeated) = (now, 0, false);
+        let entry = HalfOpen { peer_isn, our_isn, peer_window, options, began, resent, repeated };
         if self.entries.insert(tuple, entry).is_none() {
             *self.networks.entry(network_of(tuple.peer.ip())).or_default() += 1;
         }

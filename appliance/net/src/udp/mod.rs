@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, UdpPacket, UdpRepr};
 
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 use crate::control::{DATAGRAM_MAX, EndReason, FailReason, FlowId, FromNet, RequestId};
 use crate::icmp::quoted::{Quoted, Said};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use net::secret::Random;
 use smoltcp::time::{Duration, Instant};
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 use super::Host;
 

@@ -5,7 +5,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::*;
 use std::net::{IpAddr, Ipv4Addr};
-use sys::packet_ring::Checksum;
+use sys::frames::Checksum;
 
 use super::{Host, OUR_MAC};
 

@@ -4,7 +4,7 @@ use smoltcp::socket::tcp::State;
 use smoltcp::time::Instant;
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber};
 
-use super::{Flow, Outcome, Surroundings, our_scale};
+use super::{Flow, Heard, Outcome, Surroundings, our_scale};
 use crate::control::{EndReason, FailReason};
 use crate::ip::header_len;
 use crate::tcp::ends::Stream;
@@ -184,11 +184,25 @@ impl<S: Stream> Flow<S> {
         if acks_syn {
             self.acknowledged(now, number);
         }
+        // The ACK of its SYN, before what nobody sees.
+        self.egress(now, around.output);
         self.emit(now, around);
         match self.state() {
             State::SynSent | State::SynReceived => Outcome::Continues,
-            _ => Outcome::Opened,
+            _ => self.open(now, segment, around),
         }
+    }
+
+    /// Our SYN was answered by a SYN and an ACK.
+    fn open(&mut self, now: Instant, segment: &Segment<'_>, around: &mut Surroundings<'_, '_>) -> Outcome {
+        let (window, options) = (segment.window, segment.options);
+        let heard = Heard { isn: segment.seq, window, options, again: self.retransmits > 0 };
+        // Data on a SYN is rare, and its ACK must be seen.
+        if !segment.payload.is_empty() || self.open_congestion_window(now, &heard, around.output) {
+            return Outcome::Opened;
+        }
+        self.reset_now(now, around, EndReason::LocalReset);
+        Outcome::Failed(FailReason::Limit)
     }
 
     /// The peer's next number, out of what smoltcp took.

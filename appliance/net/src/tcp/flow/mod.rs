@@ -4,6 +4,7 @@
 mod gateway;
 mod inward;
 mod outward;
+mod start;
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{self, State};
@@ -134,6 +135,33 @@ pub struct Made {
     pub seed: u64,
 }
 
+/// What the peer's SYN said.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard {
+    pub isn: Seq,
+    /// Not scaled.
+    pub window: u16,
+    pub options: Options,
+    /// It, or our answer, had to be said again.
+    pub again: bool,
+}
+
+impl Heard {
+    fn scale(&self) -> u8 {
+        self.options.window_scale.unwrap_or(0).min(14)
+    }
+
+    /// The same window as a later segment says it (RFC 7323 §2.2); never more.
+    fn scaled_window(&self) -> u16 {
+        self.window >> self.scale()
+    }
+
+    /// What that is worth, in bytes.
+    fn shown_window(&self) -> usize {
+        usize::from(self.scaled_window()) << self.scale()
+    }
+}
+
 impl<S> std::fmt::Debug for Flow<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Flow").field("id", &self.id).field("tuple", &self.tuple).finish_non_exhaustive()
@@ -147,13 +175,14 @@ impl<S: Stream> Flow<S> {
         now: Instant,
         made: Made,
         arena: &Arena,
-        (peer_isn, peer_window, options): (Seq, u16, Options),
+        heard: Heard,
         output: &mut Output,
     ) -> Option<Flow<S>> {
         let mut flow = Flow::build(now, made, arena, output)?;
         let local = made.tuple.local;
         flow.socket(|socket| socket.listen((local.ip(), local.port())).is_ok());
-        let syn = Bare { control: TcpControl::Syn, seq: peer_isn, ack: None, window: peer_window, options };
+        let Heard { isn: seq, window, options, .. } = heard;
+        let syn = Bare { control: TcpControl::Syn, seq, ack: None, window, options };
         flow.feed(now, &syn.packet(&made.tuple, true), output);
         output.clear();
         flow.egress(now, output);
@@ -163,7 +192,14 @@ impl<S: Stream> Flow<S> {
         // Our SYN|ACK went out before smoltcp was asked.
         debug_assert_eq!(promised, promise(&made.tuple, options, made.mtu));
         flow.offset = made.isn.0.wrapping_sub(number.0);
-        flow.agree(now, peer_isn, options, promised, u32::from(peer_window));
+        // Its address is proved; the segment that did it may carry data, whose ACK must be seen.
+        let proof = Bare::ack(seq + 1, number + 1, heard.scaled_window());
+        flow.feed(now, &proof.packet(&made.tuple, true), output);
+        output.clear();
+        if !flow.open_congestion_window(now, &heard, output) {
+            return None;
+        }
+        flow.agree(now, seq, options, promised, u32::from(window));
         Some(flow)
     }
 
