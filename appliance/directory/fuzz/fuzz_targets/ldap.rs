@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config_schema::{Config, Secret, user_lookup::Method};
 use directory::ldap::{
-    client::{Action, Client, Credentials, Input, Opening, Search, SearchId},
+    client::{Action, Busy, Client, Credentials, Input, Opening, Search, SearchId},
     lookup,
     sync::Sync,
 };
@@ -41,6 +41,7 @@ fuzz_target!(|input: &[u8]| {
         open: Vec::new(),
         in_the_clear: u32::from(first & 0x80 != 0),
         closed: false,
+        refused: false,
     };
     let mut answers = Vec::new();
     asker.perform(&mut answers);
@@ -68,6 +69,8 @@ struct Asker {
     /// How often may be written before TLS.
     in_the_clear: u32,
     closed: bool,
+    /// A search was not taken, since the connection is about to be closed.
+    refused: bool,
 }
 
 impl Asker {
@@ -90,7 +93,12 @@ impl Asker {
                 }
                 Action::Ready => {
                     for search in &self.searches {
-                        self.open.push(self.client.search(Time::default(), search).expect("it is ready"));
+                        match self.client.search(Time::default(), search) {
+                            Ok(id) => self.open.push(id),
+                            // It was ready, and the same octets went on with what nobody had asked for.
+                            Err(Busy::NotReady) => self.refused = true,
+                            Err(Busy::Full) => panic!("full with {} searches", self.open.len()),
+                        }
                     }
                 }
                 Action::Done { search, result } => {
@@ -102,6 +110,7 @@ impl Asker {
                 Action::Close(_) => self.closed = true,
             }
         }
+        assert!(!self.refused || self.closed, "a search was refused on a connection that goes on");
         if self.in_the_clear == 1 && wrote > 0 {
             // StartTLS itself was written; nothing more may be.
             self.in_the_clear = 2;
