@@ -94,7 +94,7 @@ pub enum Profile {
 }
 
 /// How the way to the next hop is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum RouteTls {
     /// TLS when it is offered, whoever the peer is; DANE is obeyed where it is published.
     #[default]

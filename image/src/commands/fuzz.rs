@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,8 @@ pub struct Fuzz {
     /// How long each target runs.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// Only targets whose crate or name contains this.
-    name: Option<String>,
+    /// Only targets whose name, such as `gateway/dns`, contains one of these.
+    names: Vec<String>,
 }
 
 impl Fuzz {
@@ -24,9 +25,8 @@ impl Fuzz {
         let mut ran = Vec::new();
         for folder in fuzz_folders(&workspace.root)? {
             for target in targets(&cargo_fuzz, &folder)? {
-                let label =
-                    format!("{} {target}", folder.strip_prefix(&workspace.root).unwrap_or(&folder).display());
-                if self.name.as_ref().is_some_and(|name| !label.contains(name.as_str())) {
+                let label = format!("{}/{target}", crate_name(&folder));
+                if !self.names.is_empty() && !self.names.iter().any(|name| label.contains(name.as_str())) {
                     continue;
                 }
                 println!("{label}: {} s", self.seconds);
@@ -57,8 +57,7 @@ impl Fuzz {
         target: &str,
     ) -> Result<()> {
         // New inputs go to the first corpus; the one in the clone stays small.
-        let crate_name = folder.parent().and_then(Path::file_name).unwrap_or_default();
-        let corpus = workspace.target.join("fuzz-corpus").join(crate_name).join(target);
+        let corpus = workspace.target.join("fuzz-corpus").join(&*crate_name(folder)).join(target);
         fs::create_dir_all(&corpus).doing(|| format!("make {}", corpus.display()))?;
         let committed = folder.join("corpus").join(target);
         let mut run = Program::new(&cargo_fuzz.display().to_string(), "run a fuzz target")
@@ -77,6 +76,11 @@ impl Fuzz {
             .dir(folder)
             .run()
     }
+}
+
+/// The crate that a folder of targets is for.
+fn crate_name(folder: &Path) -> Cow<'_, str> {
+    folder.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy()
 }
 
 /// Every folder `…/fuzz` with a `Cargo.toml`, as cargo-fuzz lays it out.

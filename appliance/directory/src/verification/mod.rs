@@ -12,13 +12,14 @@ mod recent;
 mod remembered;
 mod server;
 mod settings;
+mod via;
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
-use config_schema::{ProbeSender, Route};
+use config_schema::ProbeSender;
 use smtp::{
     Time,
     address::{Address, Host},
@@ -28,6 +29,7 @@ use smtp::{
 pub use answer::{Answer, Because, REPLY_MAX, Said, Trouble};
 pub use remembered::Remembered;
 pub use settings::{SEEN_VALID, Settings, transaction};
+pub use via::Via;
 
 use crate::reply::{Meaning, Recipient};
 use memory::Seconds;
@@ -63,7 +65,7 @@ pub enum Input {
         /// Comes back in the answer.
         question: QuestionId,
         /// Who knows.
-        server: Route,
+        server: Via,
         /// Of whom.
         address: Address,
     },
@@ -109,7 +111,7 @@ pub enum Action {
         /// Its number from now on.
         connection: ConnectionId,
         /// To whom.
-        server: Route,
+        server: Via,
         /// The domain of the address that it is opened for; others share it.
         domain: Host,
     },
@@ -137,7 +139,7 @@ pub enum Action {
     /// The administrator should know; given once an hour for each cause.
     Alarm {
         /// Which server.
-        server: Route,
+        server: Via,
         /// What is wrong.
         alarm: Alarm,
     },
@@ -159,8 +161,8 @@ pub enum Alarm {
 pub struct Verification {
     settings: Settings,
     memory: Remembered,
-    servers: HashMap<Arc<Route>, Server>,
-    connections: HashMap<ConnectionId, Arc<Route>>,
+    servers: HashMap<Arc<Via>, Server>,
+    connections: HashMap<ConnectionId, Arc<Via>>,
     questions: HashMap<QuestionId, Question>,
     deadlines: BTreeSet<(Time, QuestionId)>,
     ids: u64,
@@ -169,7 +171,7 @@ pub struct Verification {
 
 #[derive(Debug)]
 struct Question {
-    server: Arc<Route>,
+    server: Arc<Via>,
     key: Key,
     deadline: Time,
 }
@@ -223,14 +225,7 @@ impl Verification {
         (self.questions.len(), self.connections.len())
     }
 
-    fn ask(
-        &mut self,
-        now: Time,
-        question: QuestionId,
-        server: Route,
-        address: Address,
-        out: &mut Vec<Action>,
-    ) {
+    fn ask(&mut self, now: Time, question: QuestionId, server: Via, address: Address, out: &mut Vec<Action>) {
         let key: Key = address.key().into();
         let deadline = now + self.settings.time;
         if let Some(answer) = self.memory.recall(&key, now) {
@@ -262,7 +257,7 @@ impl Verification {
         }
     }
 
-    fn has_room_for(&mut self, server: &Route) -> bool {
+    fn has_room_for(&mut self, server: &Via) -> bool {
         if self.servers.contains_key(server) || self.servers.len() < SERVERS_MAX {
             return true;
         }
@@ -270,7 +265,7 @@ impl Verification {
         self.servers.len() < SERVERS_MAX
     }
 
-    fn go_on(&mut self, now: Time, server: &Arc<Route>, out: &mut Vec<Action>) {
+    fn go_on(&mut self, now: Time, server: &Arc<Via>, out: &mut Vec<Action>) {
         let Some(state) = self.servers.get_mut(server) else { return };
         let room = CONNECTIONS_MAX.saturating_sub(self.connections.len());
         state.go_on((now, server), &self.settings, room, &mut self.ids, out);
@@ -321,7 +316,7 @@ impl Verification {
     fn said(
         &mut self,
         now: Time,
-        server: &Arc<Route>,
+        server: &Arc<Via>,
         key: &Key,
         reply: &smtp::reply::Reply,
         out: &mut Vec<Action>,
@@ -358,7 +353,7 @@ impl Verification {
     fn failed(
         &mut self,
         now: Time,
-        server: &Arc<Route>,
+        server: &Arc<Via>,
         (keys, sender): (&[Key], ProbeSender),
         failure: &Failure,
         out: &mut Vec<Action>,
@@ -422,7 +417,7 @@ impl Verification {
     fn unreachable(
         &mut self,
         now: Time,
-        server: &Arc<Route>,
+        server: &Arc<Via>,
         keys: &[Key],
         trouble: Trouble,
         out: &mut Vec<Action>,
@@ -438,7 +433,7 @@ impl Verification {
     }
 
     /// Answers those who wait for a server that will not be asked in time.
-    fn settle(&mut self, now: Time, server: &Arc<Route>, out: &mut Vec<Action>) {
+    fn settle(&mut self, now: Time, server: &Arc<Via>, out: &mut Vec<Action>) {
         let Some(state) = self.servers.get(server) else { return };
         let Some(trouble) = state.trouble(now, Time::default()).cloned() else { return };
         let questions = &self.questions;
@@ -449,20 +444,13 @@ impl Verification {
         }
     }
 
-    fn give_up(
-        &mut self,
-        now: Time,
-        server: &Arc<Route>,
-        key: &Key,
-        trouble: &Trouble,
-        out: &mut Vec<Action>,
-    ) {
+    fn give_up(&mut self, now: Time, server: &Arc<Via>, key: &Key, trouble: &Trouble, out: &mut Vec<Action>) {
         let answer = self.without(key, now, trouble.clone());
         self.answer(server, key, &answer, out);
     }
 
     /// Answers everyone who asked after this address.
-    fn answer(&mut self, server: &Arc<Route>, key: &Key, answer: &Answer, out: &mut Vec<Action>) {
+    fn answer(&mut self, server: &Arc<Via>, key: &Key, answer: &Answer, out: &mut Vec<Action>) {
         let pending = self.servers.get_mut(server).and_then(|state| state.pending.remove(key));
         for question in pending.map(|pending| pending.questions).unwrap_or_default() {
             if let Some(known) = self.questions.remove(&question) {
@@ -492,7 +480,7 @@ impl Verification {
             self.done(question, answer, out);
             self.deadlines.remove(&(deadline, question));
         }
-        let due: Vec<Arc<Route>> = self.due(now).cloned().collect();
+        let due: Vec<Arc<Via>> = self.due(now).cloned().collect();
         for server in due {
             let expired = self.servers.get(&server).map(|state| state.expired(now)).unwrap_or_default();
             for over in expired {
@@ -508,7 +496,7 @@ impl Verification {
         }
     }
 
-    fn due(&self, now: Time) -> impl Iterator<Item = &Arc<Route>> {
+    fn due(&self, now: Time) -> impl Iterator<Item = &Arc<Via>> {
         let is_due = move |state: &Server| state.is_waiting() || state.due(now).is_some_and(|at| at <= now);
         self.servers.iter().filter(move |(_, state)| is_due(state)).map(|(server, _)| server)
     }

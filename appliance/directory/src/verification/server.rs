@@ -5,13 +5,14 @@ use std::{
     time::Duration,
 };
 
-use config_schema::{ProbeSender, Route};
+use config_schema::ProbeSender;
 use smtp::{Time, address::Address};
 
 use super::{
     Action, Alarm, ConnectionId, Key, QuestionId,
     answer::{Said, Trouble},
     settings::Settings,
+    via::Via,
 };
 
 /// Addresses asked after in one transaction.
@@ -139,7 +140,7 @@ impl Server {
     /// Asks what can be asked, and opens a connection if one is missing. `room` is how many may be opened yet.
     pub(super) fn go_on(
         &mut self,
-        (now, route): (Time, &Route),
+        (now, route): (Time, &Via),
         settings: &Settings,
         room: usize,
         ids: &mut u64,
@@ -256,7 +257,7 @@ impl Server {
     }
 
     /// The alarm, unless it was given a short while ago.
-    pub(super) fn alarm(&mut self, now: Time, route: &Route, alarm: Alarm) -> Option<Action> {
+    pub(super) fn alarm(&mut self, now: Time, route: &Via, alarm: Alarm) -> Option<Action> {
         let cause = match &alarm {
             Alarm::Refused(Said { rule, .. }) => Cause::Rule(*rule),
             Alarm::NullSender(_) => Cause::NullSender,

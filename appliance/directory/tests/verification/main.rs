@@ -4,15 +4,15 @@ mod world;
 
 use std::time::Duration;
 
-use config_schema::ProbeSender;
+use config_schema::{ProbeSender, RouteTls};
 use directory::{
     reply::Recipient::{Invalid, Unknown, Valid},
     verification::{
         Action, Alarm, Because, Input, QUESTIONS_MAX, QuestionId, SERVERS_MAX, Settings, Trouble,
-        Verification,
+        Verification, Via,
     },
 };
-use smtp::Time;
+use smtp::{Time, address::Address};
 use world::{Dice, TEMPERS, Temper, World, server};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -21,6 +21,20 @@ fn world(temper: Temper) -> World {
     let mut world = World::new(Settings::default());
     world.tempers.insert(server(0), temper);
     world
+}
+
+#[test]
+fn domains_that_protect_their_mail_otherwise_share_no_connection() {
+    let mut machine = Verification::new(Settings::default());
+    let mut connects = |n, tls, address: &str| {
+        let server = Via { tls, ..server(0) };
+        let address = Address::parse(address).unwrap();
+        let input = Input::Ask { question: QuestionId(n), server: server.clone(), address };
+        let actions = machine.handle(Time::default(), input);
+        actions.iter().any(|action| matches!(action, Action::Connect { server: to, .. } if *to == server))
+    };
+    assert!(connects(1, RouteTls::Opportunistic, "a@welcome.example"));
+    assert!(connects(2, RouteTls::Required, "a@required.example"));
 }
 
 #[test]

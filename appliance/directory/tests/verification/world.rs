@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use config_schema::{ProbeSender, Route};
+use config_schema::{ProbeSender, RouteTls};
 use directory::{
     reply::Recipient,
     verification::{
         Action, Alarm, Answer, CONNECTIONS_MAX, ConnectionId, Input, Lost, QuestionId, SEEN_VALID, Settings,
-        Verification,
+        Verification, Via,
     },
 };
 use smtp::{
@@ -92,11 +92,11 @@ pub(crate) struct World {
     pub(crate) verification: Verification,
     settings: Settings,
     pub(crate) now: Time,
-    pub(crate) tempers: HashMap<Route, Temper>,
+    pub(crate) tempers: HashMap<Via, Temper>,
     later: BTreeMap<(Time, u64), Input>,
     order: u64,
     wake: Option<Time>,
-    open: HashMap<ConnectionId, (Route, usize, Vec<Address>)>,
+    open: HashMap<ConnectionId, (Via, usize, Vec<Address>)>,
     asked: HashMap<QuestionId, (Time, Address)>,
     greylisted: HashSet<String>,
     histories: HashMap<String, History>,
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    pub(crate) fn ask(&mut self, server: &Route, address: &str) -> QuestionId {
+    pub(crate) fn ask(&mut self, server: &Via, address: &str) -> QuestionId {
         let address: Address = address.parse().expect("an address");
         self.next += 1;
         let question = QuestionId(self.next);
@@ -139,7 +139,7 @@ impl World {
     }
 
     /// Asks, and lets the time pass until the answer is there.
-    pub(crate) fn answer(&mut self, server: &Route, address: &str) -> Answer {
+    pub(crate) fn answer(&mut self, server: &Via, address: &str) -> Answer {
         let question = self.ask(server, address);
         while !self.answers.contains_key(&question) {
             assert!(self.step(), "no answer, and nothing to wait for");
@@ -227,7 +227,7 @@ impl World {
         self.later.insert((self.now + Duration::from_secs(seconds), self.order), input);
     }
 
-    fn connect(&mut self, connection: ConnectionId, server: Route) {
+    fn connect(&mut self, connection: ConnectionId, server: Via) {
         self.connects += 1;
         let temper = self.tempers[&server];
         assert!(self.open.insert(connection, (server.clone(), 0, Vec::new())).is_none());
@@ -334,6 +334,7 @@ impl World {
     }
 }
 
-pub(crate) fn server(n: u64) -> Route {
-    format!("mx{n}.example.net:25").parse().expect("a route")
+pub(crate) fn server(n: u64) -> Via {
+    let server = format!("mx{n}.example.net:25").parse().expect("a route");
+    Via { server, tls: RouteTls::Opportunistic }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use config_schema::name::DomainName;
-use config_schema::{Config, LookupName};
+use config_schema::{Config, LookupName, RouteTls};
 use directory::decision::Outcome;
-use directory::verification::{Action, Input, QuestionId, Settings, Verification};
+use directory::verification::{Action, Input, QuestionId, Settings, Verification, Via};
 use gateway::appliance::Appliance;
 use gateway::clock::Clock;
 use gateway::delivery::Prober;
@@ -66,7 +66,7 @@ impl Kept {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let (mut machine, now) = (Verification::new(Settings::default()), Time::default());
         let address = Address::parse(&address(0, REMEMBERED)).unwrap();
-        let server = "mx.example.net".parse().unwrap();
+        let server = Via { server: "mx.example.net".parse().unwrap(), tls: RouteTls::Opportunistic };
         let actions = machine.handle(now, Input::Ask { question: QuestionId(1), server, address });
         let connect = |action: &Action| match action {
             Action::Connect { connection, .. } => Some(*connection),

@@ -2,12 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use config_schema::{Config, LookupName, StreamName};
+use config_schema::{Config, LookupName, Route, StreamName};
 use directory::{
     answer::LookupAnswer,
     decision::{Listing, NotOurs, Rules, Step, Verdict},
+    verification::Via,
 };
-use smtp::address::Address;
+use smtp::address::{Address, Host};
 
 use super::{lookups::Lookups, verification::Verifier};
 use crate::appliance::Appliance;
@@ -18,6 +19,15 @@ pub(super) struct Decider {
     pub(super) appliance: Appliance,
     pub(super) verifier: Verifier,
     pub(super) lookups: Arc<Lookups>,
+}
+
+/// The way to a server, protected as mail for the recipient is.
+fn via(config: &Config, server: Route, address: &Address) -> Via {
+    let domain = match address.host() {
+        Host::Name(name) => config.domain(name),
+        Host::Literal(_) => None,
+    };
+    Via { server, tls: domain.map(|domain| domain.tls).unwrap_or_default() }
 }
 
 impl Decider {
@@ -36,7 +46,7 @@ impl Decider {
                     then.answer(self.listing(config, &stream, &address))
                 }
                 Step::AskVerification { server, address, then } => {
-                    then.answer(self.verifier.ask(&server, &address).await)
+                    then.answer(self.verifier.ask(&via(config, server, &address), &address).await)
                 }
                 Step::Done(verdict) => return Ok(verdict),
             };

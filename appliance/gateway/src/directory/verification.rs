@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use config_schema::{ProbeSender, Route};
+use config_schema::ProbeSender;
 use directory::verification::{
     Action, Alarm, Answer, Because, ConnectionId, Input, Lost, QuestionId, Remembered, Settings, Trouble,
-    Verification, transaction,
+    Verification, Via, transaction,
 };
 use smtp::{
     address::{Address, Host},
@@ -40,7 +40,7 @@ pub(crate) struct Verifier {
 }
 
 enum Message {
-    Ask { server: Route, address: Address, answer: oneshot::Sender<Answer> },
+    Ask { server: Via, address: Address, answer: oneshot::Sender<Answer> },
     Stop(oneshot::Sender<()>),
     Happened(Input),
 }
@@ -67,7 +67,7 @@ impl Verifier {
     }
 
     /// What `server` says of `address`; within the time that the settings give.
-    pub(crate) async fn ask(&self, server: &Route, address: &Address) -> Answer {
+    pub(crate) async fn ask(&self, server: &Via, address: &Address) -> Answer {
         if let Some(answer) = self.remembered.answer(self.clock.elapsed(), address) {
             return answer;
         }
@@ -104,7 +104,7 @@ impl Verifier {
 }
 
 /// The cause of the alarm that is over when the server knows a recipient.
-fn refusing(server: &Route) -> String {
+fn refusing(server: &Via) -> String {
     format!("verification server {server}")
 }
 
@@ -115,7 +115,7 @@ struct Driver {
     /// For the connections' tasks; weak, so that the driver ends with the last [`Verifier`].
     inbox: mpsc::WeakSender<Message>,
     asked: HashMap<QuestionId, oneshot::Sender<Answer>>,
-    connections: HashMap<ConnectionId, (Route, mpsc::Sender<Question>)>,
+    connections: HashMap<ConnectionId, (Via, mpsc::Sender<Question>)>,
     next: u64,
     wake: Instant,
 }
@@ -193,7 +193,7 @@ impl Driver {
         }
     }
 
-    fn alarm(&self, server: &Route, alarm: &Alarm) {
+    fn alarm(&self, server: &Via, alarm: &Alarm) {
         let (cause, text) = match alarm {
             Alarm::Refused(said) => {
                 (refusing(server), format!("it refuses, and not because of the recipient: {said}"))
@@ -209,7 +209,7 @@ impl Driver {
         self.appliance.alarms.raise(&cause, &text);
     }
 
-    fn connect(&mut self, connection: ConnectionId, server: Route, domain: &Host) {
+    fn connect(&mut self, connection: ConnectionId, server: Via, domain: &Host) {
         let (line, questions) = mpsc::channel(1);
         self.connections.insert(connection, (server.clone(), line));
         let Some(inbox) = self.inbox.upgrade() else { return };
@@ -231,7 +231,7 @@ struct Task {
     prober: Prober,
     inbox: mpsc::Sender<Message>,
     connection: ConnectionId,
-    server: Route,
+    server: Via,
     domain: Host,
 }
 
@@ -268,7 +268,11 @@ impl Task {
         let Some(domain) = config.domain(name) else {
             return Err(Lost::Unreachable(format!("{name} is no domain of ours any more").into()));
         };
-        self.prober.open(&config, domain, &self.server).await.map_err(|fault| match fault.dialogue() {
+        if domain.tls != self.server.tls {
+            // Others who share the connection count on it as it was.
+            return Err(Lost::Unreachable("the configuration has changed meanwhile".into()));
+        }
+        self.prober.open(&config, domain, &self.server.server).await.map_err(|fault| match fault.dialogue() {
             Ok(failure) => Lost::Dialogue(failure),
             Err(why) => Lost::Unreachable(why.to_string().into()),
         })
