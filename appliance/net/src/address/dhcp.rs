@@ -8,8 +8,8 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, DhcpOption, EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress,
-    IpCidr, IpProtocol, Ipv4Packet, UdpPacket,
+    ArpOperation, ArpPacket, DhcpOption, DhcpPacket, EthernetAddress, EthernetFrame, EthernetProtocol,
+    HardwareAddress, IpCidr, IpProtocol, Ipv4Packet, UdpPacket,
 };
 
 use sys::frames::Checksum;
@@ -23,8 +23,6 @@ const FRAMES_A_TURN: usize = 4;
 const OPTION_NTP: u8 = 42;
 /// Asked for: mask, router, DNS, time servers (RFC 2132 §9.8).
 const PARAMETERS: &[u8] = &[1, 3, 6, OPTION_NTP];
-/// Packets kept of the server's answer, for its time servers.
-const PACKET_MAX: usize = 1_500;
 
 /// What the client found out.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +46,6 @@ impl std::fmt::Debug for Dhcp {
 }
 
 impl Dhcp {
-    /// Its buffer for the server's answer is never given back: made once for a stack.
     pub fn new(now: Instant, mac: EthernetAddress, mtu: usize, seed: u64) -> Dhcp {
         let mut config = Config::new(HardwareAddress::Ethernet(mac));
         config.random_seed = seed;
@@ -57,7 +54,6 @@ impl Dhcp {
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let mut socket = dhcpv4::Socket::new();
         socket.set_parameter_request_list(PARAMETERS);
-        socket.set_receive_packet_buffer(Box::leak(Box::new([0; PACKET_MAX])));
         let handle = sockets.add(socket);
         Dhcp { iface, sockets, handle, mtu }
     }
@@ -82,26 +78,35 @@ impl Dhcp {
     pub fn frame_in(&mut self, now: Instant, frame: &[u8], out: &mut Outbox) -> Option<News> {
         let mut port = Port { input: Some(frame), out, mtu: self.mtu, budget: FRAMES_A_TURN };
         let taken = self.iface.poll_ingress_single(now, &mut port, &mut self.sockets);
-        if taken == PollIngressSingleResult::None { None } else { self.poll(now, out) }
+        if taken == PollIngressSingleResult::None {
+            return None;
+        }
+        self.send(now, out);
+        self.news(message_of(frame))
     }
 
     /// Works on what is due.
     pub fn poll(&mut self, now: Instant, out: &mut Outbox) -> Option<News> {
+        self.send(now, out);
+        self.news(None)
+    }
+
+    fn send(&mut self, now: Instant, out: &mut Outbox) {
         let mut port = Port { input: None, out, mtu: self.mtu, budget: FRAMES_A_TURN };
         while port.budget > 0 && self.iface.poll_egress(now, &mut port, &mut self.sockets) != PollResult::None
         {
         }
-        self.news()
     }
 
     pub fn next_due(&mut self, now: Instant) -> Option<Instant> {
         self.iface.poll_at(now, &self.sockets)
     }
 
-    fn news(&mut self) -> Option<News> {
+    /// What `answer`, the server's message that was just taken, has brought about.
+    fn news(&mut self, answer: Option<&[u8]>) -> Option<News> {
         let news = match self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle).poll()? {
             dhcpv4::Event::Deconfigured => News::Lost,
-            dhcpv4::Event::Configured(config) => News::Leased(lease(&config)?),
+            dhcpv4::Event::Configured(config) => News::Leased(lease(&config, answer)?),
         };
         self.iface.update_ip_addrs(|addresses| addresses.clear());
         self.iface.routes_mut().remove_default_ipv4_route();
@@ -118,14 +123,14 @@ impl Dhcp {
 }
 
 /// A lease out of an answer; `None` when its address is none that a host can have.
-fn lease(config: &dhcpv4::Config<'_>) -> Option<Lease> {
+fn lease(config: &dhcpv4::Config<'_>, answer: Option<&[u8]>) -> Option<Lease> {
     let address = Ipv4Net::new(config.address.address(), config.address.prefix_len()).ok()?;
     let usable = |address: &Ipv4Addr| super::is_usable((*address).into());
     let router = config.router.filter(usable);
     let dns = config.dns_servers.iter().copied().filter(usable).collect();
     let mut ntp = Vec::new();
     let mut lifetime_s = 0;
-    if let Some(packet) = &config.packet {
+    if let Some(packet) = answer.and_then(|answer| DhcpPacket::new_checked(answer).ok()) {
         let option = |wanted: u8| packet.options().find(|DhcpOption { kind, .. }| *kind == wanted);
         if let Some(DhcpOption { data, .. }) = option(OPTION_NTP) {
             let address = |word: &[u8]| Some(Ipv4Addr::from(<[u8; 4]>::try_from(word).ok()?));
@@ -136,6 +141,13 @@ fn lease(config: &dhcpv4::Config<'_>) -> Option<Lease> {
         }
     }
     usable(&address.addr()).then_some(Lease { address, router, dns, ntp, lifetime_s })
+}
+
+/// The DHCP message within a frame that [`Dhcp::wants`] named; none in an ARP answer.
+fn message_of(frame: &[u8]) -> Option<&[u8]> {
+    let ip = EthernetFrame::new_checked(frame).ok()?;
+    let ip = Ipv4Packet::new_checked(ip.payload()).ok()?;
+    Some(UdpPacket::new_checked(ip.payload()).ok()?.payload())
 }
 
 /// With its checksum right, where it has one: a server on a virtual machine's own host sends none.
