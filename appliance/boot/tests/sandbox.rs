@@ -208,6 +208,7 @@ fn frames() -> Result<(), String> {
     works(Role::Net, &keep, || {
         let mut receiver = Frames::attach(socket)?;
         let sender = Frames::attach(sender)?;
+        assert!(!sys::link::has_carrier(&receiver, "no-such")?);
         // ARP, of a kind that nobody answers.
         let mut frame = [0; 60];
         (frame[12], frame[13], frame[59]) = (0x08, 0x06, 0x5a);

@@ -95,7 +95,7 @@ fn open(name: &str) -> Result<net::Device, Box<dyn std::error::Error>> {
         *byte = u8::from_str_radix(text, 16)?;
     }
     sys::link::set_up(name)?;
-    Ok(net::Device::packet(sys::packet::open(index)?, mac, 1_500)?)
+    Ok(net::Device::packet(sys::packet::open(index)?, name, mac, 1_500)?)
 }
 
 fn tell(control: &OwnedFd, message: &ToNet) -> Result<(), Box<dyn std::error::Error>> {

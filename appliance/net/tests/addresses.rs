@@ -22,7 +22,13 @@ struct Dhcp {
     now: Instant,
     /// What the server was asked, and when.
     asked: Vec<(Instant, DhcpMessageType)>,
+    /// The last question: to whom, our address, the one that is asked for, the server that is named.
+    last: Option<(Ipv4Addr, Ipv4Addr, Option<Ipv4Addr>, Option<Ipv4Addr>)>,
     answers: bool,
+    /// Refuses an address that a client remembers.
+    refuses: bool,
+    /// Frames that were not DHCP.
+    others: Vec<Vec<u8>>,
 }
 
 impl Dhcp {
@@ -31,7 +37,7 @@ impl Dhcp {
         let now = Instant::from_secs(1_000);
         let ipv6 = Ipv6Addressing::None;
         host.configure(now, Configure { ipv4: Ipv4Addressing::Dhcp, ipv6, ..Configure::default() });
-        Dhcp { host, now, asked: Vec::new(), answers: true }
+        Dhcp { host, now, asked: Vec::new(), last: None, answers: true, refuses: false, others: Vec::new() }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -52,7 +58,17 @@ impl Dhcp {
         self.now = end;
     }
 
+    /// The cable is pulled, and put back after a while.
+    fn flap(&mut self, time: Duration) {
+        self.host.stack.carrier(self.now, false);
+        self.pass(time);
+        self.asked.clear();
+        self.others.clear();
+        self.host.stack.carrier(self.now, true);
+    }
+
     fn serve(&mut self, frame: &[u8]) {
+        self.others.push(frame.to_vec());
         if let Some(answer) = arp_answer(frame) {
             self.host.stack.frame_in(self.now, &answer, Checksum::Unknown);
             return;
@@ -66,7 +82,9 @@ impl Dhcp {
         assert_eq!((udp.src_port(), udp.dst_port()), (68, 67));
         let packet = DhcpPacket::new_checked(udp.payload()).unwrap();
         let asked = DhcpRepr::parse(&packet).unwrap();
+        self.others.pop();
         self.asked.push((self.now, asked.message_type));
+        self.last = Some((ip.dst_addr(), asked.client_ip, asked.requested_ip, asked.server_identifier));
         if self.answers {
             let answer = self.answer(&asked, Checksum::Unknown);
             self.host.stack.frame_in(self.now, &answer, Checksum::Unknown);
@@ -76,6 +94,7 @@ impl Dhcp {
     fn answer(&self, asked: &DhcpRepr<'_>, checksum: Checksum) -> Vec<u8> {
         let message_type = match asked.message_type {
             DhcpMessageType::Discover => DhcpMessageType::Offer,
+            _ if self.refuses && asked.server_identifier.is_none() => DhcpMessageType::Nak,
             _ => DhcpMessageType::Ack,
         };
         let ntp = [10, 0, 0, 3];
@@ -194,6 +213,141 @@ fn dhcp_renews_at_half_time_and_keeps_the_address_until_it_expires() {
     dhcp.answers = true;
     dhcp.pass(Duration::from_secs(120));
     assert!(dhcp.host.stack.addresses().is_ours(OURS.into()), "it asks on");
+}
+
+/// Seconds since `start` of each question.
+fn seconds(asked: &[(Instant, DhcpMessageType)], start: Instant) -> Vec<u64> {
+    asked.iter().map(|(when, _)| (*when - start).secs()).collect()
+}
+
+#[test]
+fn when_the_link_returns_the_lease_is_confirmed_and_the_address_stays() {
+    let mut dhcp = Dhcp::new();
+    dhcp.pass(Duration::from_secs(1_000));
+    dhcp.flap(Duration::from_secs(30));
+    dhcp.pass(Duration::from_secs(1));
+    // INIT-REBOOT (RFC 2131 §4.3.2).
+    assert_eq!(dhcp.last, Some((Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED, Some(OURS), None)));
+    assert_eq!(dhcp.asked.len(), 1);
+    assert_eq!(dhcp.leases().len(), 2);
+    assert!(dhcp.leases().iter().all(Option::is_some), "never lost");
+    // Its time began anew: the next renewal is half of it away.
+    let (start, renewed) = (dhcp.now, dhcp.asked.len());
+    dhcp.pass(Duration::from_secs(1_900));
+    assert_eq!(seconds(&dhcp.asked[renewed..], start).first(), Some(&1_799));
+    let link = |message: &&FromNet| matches!(message, FromNet::Link { .. });
+    let said: Vec<&FromNet> = dhcp.host.said.iter().filter(link).collect();
+    assert_eq!(said, [&FromNet::Link { up: false }, &FromNet::Link { up: true }]);
+}
+
+#[test]
+fn a_lease_that_nobody_answers_for_is_asked_for_five_times_and_kept_until_it_expires() {
+    let mut dhcp = Dhcp::new();
+    dhcp.pass(Duration::from_secs(10));
+    dhcp.answers = false;
+    dhcp.flap(Duration::from_secs(30));
+    let start = dhcp.now;
+    dhcp.pass(Duration::from_secs(1_000));
+    // 4, 8, 16 and 32 s apart, each give or take one (RFC 2131 §4.1).
+    let asked = seconds(&dhcp.asked, start);
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    for (question, (least, most)) in asked.iter().zip([(0, 0), (3, 5), (10, 14), (25, 31), (56, 64)]) {
+        assert!((least..=most).contains(question), "{asked:?}");
+    }
+    assert!(dhcp.host.stack.addresses().is_ours(OURS.into()));
+    dhcp.pass(Duration::from_secs(2_600));
+    assert_eq!(dhcp.leases().last(), Some(&None));
+}
+
+#[test]
+fn a_lease_that_is_refused_after_the_link_returned_is_given_up_at_once() {
+    let mut dhcp = Dhcp::new();
+    dhcp.pass(Duration::from_secs(10));
+    dhcp.refuses = true;
+    dhcp.flap(Duration::from_secs(1));
+    dhcp.pass(Duration::from_millis(10));
+    let kinds: Vec<DhcpMessageType> = dhcp.asked.iter().map(|(_, kind)| *kind).collect();
+    let (request, discover) = (DhcpMessageType::Request, DhcpMessageType::Discover);
+    assert_eq!(kinds, [request, discover, request]);
+    let given: Vec<bool> = dhcp.leases().iter().map(Option::is_some).collect();
+    assert_eq!(given, [true, false, true]);
+    dhcp.asked.clear();
+    dhcp.pass(Duration::from_secs(100));
+    assert!(dhcp.asked.is_empty(), "nothing is left of the question");
+}
+
+#[test]
+fn a_client_without_a_lease_asks_as_soon_as_the_link_is_there() {
+    let mut dhcp = Dhcp::new();
+    dhcp.answers = false;
+    dhcp.host.stack.carrier(dhcp.now, false);
+    dhcp.pass(Duration::from_secs(11));
+    dhcp.answers = true;
+    dhcp.asked.clear();
+    dhcp.host.stack.carrier(dhcp.now, true);
+    dhcp.pass(Duration::from_millis(10));
+    assert_eq!(dhcp.asked.first().map(|(_, kind)| *kind), Some(DhcpMessageType::Discover));
+    assert!(dhcp.host.stack.addresses().is_ours(OURS.into()));
+}
+
+#[test]
+fn when_the_link_returns_addresses_are_probed_and_announced_and_neighbours_asked() {
+    let mut dhcp = Dhcp::new();
+    dhcp.pass(Duration::from_secs(20));
+    dhcp.flap(Duration::from_secs(1));
+    dhcp.pass(Duration::from_secs(10));
+    let arp = |frame: &Vec<u8>| {
+        let ethernet = EthernetFrame::new_checked(&frame[..]).unwrap();
+        let repr = ArpRepr::parse(&ArpPacket::new_checked(ethernet.payload()).ok()?).ok()?;
+        let ArpRepr::EthernetIpv4 { source_protocol_addr, target_protocol_addr, .. } = repr else {
+            return None;
+        };
+        (ethernet.ethertype() == EthernetProtocol::Arp)
+            .then_some((source_protocol_addr, target_protocol_addr))
+    };
+    let sent: Vec<_> = dhcp.others.iter().filter_map(arp).collect();
+    let count = |wanted: (Ipv4Addr, Ipv4Addr)| sent.iter().filter(|pair| **pair == wanted).count();
+    // RFC 5227 §1.1.
+    assert_eq!(count((Ipv4Addr::UNSPECIFIED, OURS)), 3);
+    assert_eq!(count((OURS, OURS)), 2);
+    assert_eq!(sent[1], (OURS, SERVER), "the router, at once: {sent:?}");
+}
+
+#[test]
+fn when_the_link_returns_routers_are_solicited_and_ipv6_addresses_announced() {
+    let mut host = Host::new(OUR_MAC, 3, 4);
+    let mut now = Instant::from_secs(1_000);
+    let (ipv4, ipv6) = (Ipv4Addressing::None, Ipv6Addressing::Automatic);
+    host.configure(now, Configure { ipv4, ipv6, ..Configure::default() });
+    let mut seconds = |host: &mut Host, count: u64| {
+        let end = now + Duration::from_secs(count);
+        let mut frames = Vec::new();
+        while now < end {
+            host.settle(now);
+            frames.extend(host.frames());
+            now = host.stack.next_due(now).unwrap_or(end).min(end).max(now + Duration::from_millis(1));
+        }
+        (frames, now)
+    };
+    // An ICMPv6 message of one kind.
+    let count = |frames: &[Vec<u8>], kind: Icmpv6Message| {
+        let is = |frame: &&Vec<u8>| Icmpv6Packet::new_unchecked(&frame[54..]).msg_type() == kind;
+        frames.iter().filter(is).count()
+    };
+    let counts = |frames: &[Vec<u8>]| {
+        let kinds =
+            [Icmpv6Message::RouterSolicit, Icmpv6Message::NeighborSolicit, Icmpv6Message::NeighborAdvert];
+        kinds.map(|kind| count(frames, kind))
+    };
+    let (frames, _) = seconds(&mut host, 30);
+    assert_eq!(counts(&frames), [3, 3, 2]);
+    let (frames, then) = seconds(&mut host, 30);
+    assert_eq!(counts(&frames), [0, 0, 0], "all is said");
+    host.stack.carrier(then, false);
+    host.stack.carrier(then, true);
+    host.stack.carrier(then, true);
+    let (frames, _) = seconds(&mut host, 30);
+    assert_eq!(counts(&frames), [3, 3, 2]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_network_card_carries_everything() {
     let socket = UdpSocket::bind((HOST, 0)).unwrap();
     let index = rustix::net::netdevice::name_to_index(&socket, "t1").unwrap();
     let frames = sys::packet::open(index).unwrap();
-    let mut role = Role::on(Device::packet(frames, MAC, 1_500).unwrap());
+    let mut role = Role::on(Device::packet(frames, "t1", MAC, 1_500).unwrap());
     role.serve(|| {
         for to in ours(7) {
             round_trip(to, 10_000_000, 1);
@@ -59,6 +59,24 @@ fn a_network_card_carries_everything() {
             many.into_iter().for_each(|one| one.join().unwrap());
         }
     });
+    role.stop();
+}
+
+#[test]
+fn a_cable_that_is_pulled_and_put_back_is_told() {
+    if !inside("a_cable_that_is_pulled_and_put_back_is_told", CARDS) {
+        return;
+    }
+    let socket = UdpSocket::bind((HOST, 0)).unwrap();
+    let index = rustix::net::netdevice::name_to_index(&socket, "t1").unwrap();
+    let frames = sys::packet::open(index).unwrap();
+    let mut role = Role::on(Device::packet(frames, "t1", MAC, 1_500).unwrap());
+    for (state, up) in [("down", false), ("up", true)] {
+        let words = ["link", "set", "t0", state];
+        assert!(std::process::Command::new("ip").args(words).status().unwrap().success());
+        role.until(|message| *message == FromNet::Link { up });
+    }
+    role.serve(|| round_trip(ours(7)[0], 100_000, 1));
     role.stop();
 }
 

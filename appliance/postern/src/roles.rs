@@ -22,7 +22,7 @@ fn open_device(nic: &Nic) -> io::Result<OwnedFd> {
 fn net(io: NetIo) -> i32 {
     let (mac, mtu) = (io.nic.mac, io.nic.mtu);
     let device = match io.nic.kind {
-        NicKind::Packet => net::Device::packet(io.device, mac, mtu),
+        NicKind::Packet => net::Device::packet(io.device, &io.nic.name, mac, mtu),
         NicKind::Tap => Ok(net::Device::tap(io.device, mac, mtu)),
     };
     match device {

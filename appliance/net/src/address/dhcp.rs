@@ -8,19 +8,23 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, DhcpOption, DhcpPacket, EthernetAddress, EthernetFrame, EthernetProtocol,
-    HardwareAddress, IpCidr, IpProtocol, Ipv4Packet, UdpPacket,
+    ArpOperation, ArpPacket, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress,
+    EthernetFrame, EthernetProtocol, HardwareAddress, IpCidr, IpProtocol, Ipv4Packet, UdpPacket,
 };
 
 use sys::frames::Checksum;
 
+use super::reboot::{self, Reboot};
 use crate::control::Lease;
 use crate::link::outbox::Outbox;
+use crate::secret::Random;
 
 /// Frames sent for one that came or one deadline; a client never needs more.
 const FRAMES_A_TURN: usize = 4;
 /// RFC 2132 §8.3: network time servers.
 const OPTION_NTP: u8 = 42;
+/// RFC 2132 §9.2: the lease's length in seconds.
+const OPTION_LEASE: u8 = 51;
 /// Asked for: mask, router, DNS, time servers (RFC 2132 §9.8).
 const PARAMETERS: &[u8] = &[1, 3, 6, OPTION_NTP];
 
@@ -36,7 +40,13 @@ pub struct Dhcp {
     iface: Interface,
     sockets: SocketSet<'static>,
     handle: SocketHandle,
+    mac: EthernetAddress,
     mtu: usize,
+    random: Random,
+    reboot: Reboot,
+    leased: Option<Lease>,
+    /// Of the client's last message.
+    number: u32,
 }
 
 impl std::fmt::Debug for Dhcp {
@@ -50,17 +60,27 @@ impl Dhcp {
         let mut config = Config::new(HardwareAddress::Ethernet(mac));
         config.random_seed = seed;
         let mut nowhere = Outbox::default();
-        let iface = Interface::new(config, &mut Port { input: None, out: &mut nowhere, mtu, budget: 0 }, now);
+        let mut port = Port { input: None, out: &mut nowhere, mtu, budget: 0, number: &mut 0 };
+        let iface = Interface::new(config, &mut port, now);
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let mut socket = dhcpv4::Socket::new();
         socket.set_parameter_request_list(PARAMETERS);
         let handle = sockets.add(socket);
-        Dhcp { iface, sockets, handle, mtu }
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        let (random, reboot) = (Random::new(key), Reboot::default());
+        Dhcp { iface, sockets, handle, mac, mtu, random, reboot, leased: None, number: 0 }
     }
 
     /// Forgets the lease and looks for a server.
     pub fn start_over(&mut self) {
+        self.reboot.stop();
         self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle).reset();
+    }
+
+    /// The link is back, and may lead elsewhere: asks whether the lease is good here, or looks for one at once.
+    pub fn link_returned(&mut self, now: Instant) {
+        if self.leased.is_some() { self.reboot.start(now) } else { self.start_over() }
     }
 
     /// Whether a frame is for the client: DHCP to its port, or an ARP answer.
@@ -76,9 +96,9 @@ impl Dhcp {
 
     /// Takes a frame that [`Self::wants`] named.
     pub fn frame_in(&mut self, now: Instant, frame: &[u8], out: &mut Outbox) -> Option<News> {
-        let mut port = Port { input: Some(frame), out, mtu: self.mtu, budget: FRAMES_A_TURN };
-        let taken = self.iface.poll_ingress_single(now, &mut port, &mut self.sockets);
-        if taken == PollIngressSingleResult::None {
+        let Dhcp { iface, sockets, mtu, number, .. } = self;
+        let mut port = Port { input: Some(frame), out, mtu: *mtu, budget: FRAMES_A_TURN, number };
+        if iface.poll_ingress_single(now, &mut port, sockets) == PollIngressSingleResult::None {
             return None;
         }
         self.send(now, out);
@@ -92,33 +112,64 @@ impl Dhcp {
     }
 
     fn send(&mut self, now: Instant, out: &mut Outbox) {
-        let mut port = Port { input: None, out, mtu: self.mtu, budget: FRAMES_A_TURN };
-        while port.budget > 0 && self.iface.poll_egress(now, &mut port, &mut self.sockets) != PollResult::None
+        let Dhcp { iface, sockets, mtu, number, .. } = self;
+        let mut port = Port { input: None, out, mtu: *mtu, budget: FRAMES_A_TURN, number };
+        while port.budget > 0 && iface.poll_egress(now, &mut port, sockets) != PollResult::None {}
+        if let Some(lease) = &self.leased
+            && self.reboot.is_due(now, &mut self.random)
         {
+            out.raw(&reboot::question(self.mac, lease.address.addr(), self.number, PARAMETERS, self.mtu));
         }
     }
 
     pub fn next_due(&mut self, now: Instant) -> Option<Instant> {
-        self.iface.poll_at(now, &self.sockets)
+        [self.iface.poll_at(now, &self.sockets), self.reboot.next_due()].into_iter().flatten().min()
     }
 
     /// What `answer`, the server's message that was just taken, has brought about.
     fn news(&mut self, answer: Option<&[u8]>) -> Option<News> {
-        let news = match self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle).poll()? {
-            dhcpv4::Event::Deconfigured => News::Lost,
-            dhcpv4::Event::Configured(config) => News::Leased(lease(&config, answer)?),
-        };
+        let socket = self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.handle);
+        match socket.poll() {
+            Some(dhcpv4::Event::Configured(config)) => {
+                let lease = lease(&config, answer)?;
+                self.configure(Some(&lease));
+                Some(News::Leased(lease))
+            }
+            Some(dhcpv4::Event::Deconfigured) => {
+                self.configure(None);
+                Some(News::Lost)
+            }
+            None => self.renewed(answer?),
+        }
+    }
+
+    fn configure(&mut self, lease: Option<&Lease>) {
+        self.reboot.stop();
+        self.leased = lease.cloned();
         self.iface.update_ip_addrs(|addresses| addresses.clear());
         self.iface.routes_mut().remove_default_ipv4_route();
-        if let News::Leased(lease) = &news {
-            let own = IpCidr::new(lease.address.addr().into(), lease.address.prefix_len());
-            // The table was cleared, so that there is room for one.
-            self.iface.update_ip_addrs(|addresses| addresses.push(own).unwrap_or_default());
-            if let Some(router) = lease.router {
-                let _ = self.iface.routes_mut().add_default_ipv4_route(router);
-            }
+        let Some(lease) = lease else { return };
+        let own = IpCidr::new(lease.address.addr().into(), lease.address.prefix_len());
+        // The table was cleared, so that there is room for one.
+        self.iface.update_ip_addrs(|addresses| addresses.push(own).unwrap_or_default());
+        if let Some(router) = lease.router {
+            let _ = self.iface.routes_mut().add_default_ipv4_route(router);
         }
-        Some(news)
+    }
+
+    /// An ACK that changes nothing of what smoltcp knows has no event of its own: the lease is as long as it says anew,
+    /// and the time servers, which smoltcp does not read, may be others.
+    fn renewed(&mut self, answer: &[u8]) -> Option<News> {
+        let lease = self.leased.as_mut()?;
+        let packet = DhcpPacket::new_checked(answer).ok()?;
+        let repr = DhcpRepr::parse(&packet).ok()?;
+        let ours = repr.transaction_id == self.number && repr.client_hardware_address == self.mac;
+        if !ours || repr.message_type != DhcpMessageType::Ack || repr.your_ip != lease.address.addr() {
+            return None;
+        }
+        self.reboot.stop();
+        (lease.ntp, lease.lifetime_s) = beside(&packet);
+        Some(News::Leased(lease.clone()))
     }
 }
 
@@ -128,19 +179,21 @@ fn lease(config: &dhcpv4::Config<'_>, answer: Option<&[u8]>) -> Option<Lease> {
     let usable = |address: &Ipv4Addr| super::is_usable((*address).into());
     let router = config.router.filter(usable);
     let dns = config.dns_servers.iter().copied().filter(usable).collect();
-    let mut ntp = Vec::new();
-    let mut lifetime_s = 0;
-    if let Some(packet) = answer.and_then(|answer| DhcpPacket::new_checked(answer).ok()) {
-        let option = |wanted: u8| packet.options().find(|DhcpOption { kind, .. }| *kind == wanted);
-        if let Some(DhcpOption { data, .. }) = option(OPTION_NTP) {
-            let address = |word: &[u8]| Some(Ipv4Addr::from(<[u8; 4]>::try_from(word).ok()?));
-            ntp = data.chunks(4).filter_map(address).filter(usable).take(3).collect();
-        }
-        if let Some(DhcpOption { data, .. }) = option(51) {
-            lifetime_s = <[u8; 4]>::try_from(data).map(u32::from_be_bytes).unwrap_or(0);
-        }
-    }
+    let (ntp, lifetime_s) = match answer.map(DhcpPacket::new_checked) {
+        Some(Ok(packet)) => beside(&packet),
+        _ => Default::default(),
+    };
     usable(&address.addr()).then_some(Lease { address, router, dns, ntp, lifetime_s })
+}
+
+/// The time servers of a message and the lease's length in seconds.
+fn beside(packet: &DhcpPacket<&[u8]>) -> (Vec<Ipv4Addr>, u32) {
+    let option = |wanted: u8| packet.options().find(|DhcpOption { kind, .. }| *kind == wanted);
+    let address = |word: &[u8]| Some(Ipv4Addr::from(<[u8; 4]>::try_from(word).ok()?));
+    let usable = |address: &Ipv4Addr| super::is_usable((*address).into());
+    let ntp = option(OPTION_NTP).map(|DhcpOption { data, .. }| data.chunks(4).filter_map(address));
+    let lifetime = option(OPTION_LEASE).and_then(|DhcpOption { data, .. }| data.try_into().ok());
+    (ntp.into_iter().flatten().filter(usable).take(3).collect(), lifetime.map_or(0, u32::from_be_bytes))
 }
 
 /// The DHCP message within a frame that [`Dhcp::wants`] named; none in an ARP answer.
@@ -168,10 +221,11 @@ struct Port<'a> {
     out: &'a mut Outbox,
     mtu: usize,
     budget: usize,
+    number: &'a mut u32,
 }
 
 struct Received<'a>(&'a [u8]);
-struct Transmit<'a>(&'a mut Outbox);
+struct Transmit<'a>(&'a mut Outbox, &'a mut u32);
 
 impl RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, work: F) -> R {
@@ -183,6 +237,9 @@ impl TxToken for Transmit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, work: F) -> R {
         let mut frame = vec![0; len];
         let result = work(&mut frame);
+        if let Some(number) = reboot::number_of(&frame) {
+            *self.1 = number;
+        }
         self.0.raw(&frame);
         result
     }
@@ -199,12 +256,12 @@ impl<'p> Device for Port<'p> {
         Self: 'a;
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'p>, Transmit<'_>)> {
-        Some((Received(self.input.take()?), Transmit(self.out)))
+        Some((Received(self.input.take()?), Transmit(self.out, self.number)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Transmit<'_>> {
         self.budget = self.budget.checked_sub(1)?;
-        Some(Transmit(self.out))
+        Some(Transmit(self.out, self.number))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

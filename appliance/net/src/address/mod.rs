@@ -1,6 +1,7 @@
 //! The addresses that are ours, and the way out: static, by DHCP, by router advertisement.
 
 pub mod dhcp;
+mod reboot;
 pub mod slaac;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

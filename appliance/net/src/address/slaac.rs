@@ -47,6 +47,11 @@ impl Slaac {
         Slaac { random, prefixes: Vec::new(), routers: Vec::new(), solicited: 0, solicit_at: Some(now) }
     }
 
+    /// The link is back, and may lead elsewhere: solicits anew (RFC 4861 §6.3.7).
+    pub fn link_returned(&mut self, now: Instant) {
+        (self.solicited, self.solicit_at) = (0, Some(now));
+    }
+
     /// The address of ours in a /64 (RFC 7217 §5).
     pub fn address(secret: [u8; 32], prefix: Ipv6Net, mac: EthernetAddress) -> Ipv6Addr {
         let identifier = Random::new(secret).key().hash((prefix.network(), mac.0));

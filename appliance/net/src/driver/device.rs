@@ -23,7 +23,7 @@ pub struct Device {
 #[derive(Debug)]
 enum Kind {
     Tap { fd: OwnedFd, buffer: Box<[u8]> },
-    Packet(Frames),
+    Packet { frames: Frames, name: String },
 }
 
 impl Device {
@@ -34,12 +34,12 @@ impl Device {
         Device { kind, mac: EthernetAddress(mac), mtu: mtu as usize }
     }
 
-    /// An interface by its `AF_PACKET` socket, as [`sys::packet::open`] returns it.
+    /// The interface `name` by its `AF_PACKET` socket, as [`sys::packet::open`] returns it.
     ///
     /// # Errors
     /// The kernel's, if it refuses what the socket is asked for.
-    pub fn packet(socket: OwnedFd, mac: [u8; 6], mtu: u32) -> io::Result<Device> {
-        let kind = Kind::Packet(Frames::attach(socket)?);
+    pub fn packet(socket: OwnedFd, name: &str, mac: [u8; 6], mtu: u32) -> io::Result<Device> {
+        let kind = Kind::Packet { frames: Frames::attach(socket)?, name: name.to_owned() };
         Ok(Device { kind, mac: EthernetAddress(mac), mtu: mtu as usize })
     }
 
@@ -54,7 +54,15 @@ impl Device {
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
             Kind::Tap { fd, .. } => fd.as_fd(),
-            Kind::Packet(frames) => frames.as_fd(),
+            Kind::Packet { frames, .. } => frames.as_fd(),
+        }
+    }
+
+    /// Whether it has a carrier; `None` where that cannot be lost.
+    pub(super) fn carrier(&self) -> Option<io::Result<bool>> {
+        match &self.kind {
+            Kind::Tap { .. } => None,
+            Kind::Packet { frames, name } => Some(sys::link::has_carrier(frames, name)),
         }
     }
 
@@ -76,7 +84,7 @@ impl Device {
                 }
                 Ok(limit)
             }
-            Kind::Packet(frames) => frames.receive(limit, take),
+            Kind::Packet { frames, .. } => frames.receive(limit, take),
         }
     }
 
@@ -94,7 +102,7 @@ impl Device {
                     }
                 }
             }
-            Kind::Packet(frames) => sent = frames.send(out.frames())?,
+            Kind::Packet { frames, .. } => sent = frames.send(out.frames())?,
         }
         out.sent(sent);
         Ok(())

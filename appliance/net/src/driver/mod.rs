@@ -32,6 +32,10 @@ const MESSAGES_A_TURN: usize = 64;
 const READY_A_TURN: usize = 256;
 /// How long a full device or gateway is left alone before it is tried again.
 const RETRY: Duration = Duration::from_millis(5);
+/// How often the carrier is looked at. The kernel tells nobody of it but by a netlink socket.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same while there is none: somebody waits for it.
+const LOOK_SOON: Duration = Duration::from_millis(200);
 /// How long a shutdown waits for the last frames and messages to leave.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -85,6 +89,8 @@ struct Driver {
     control_ready: bool,
     status_ready: bool,
     packet: Vec<u8>,
+    /// When to look at the carrier, if the device can lose it.
+    look_at: Option<Instant>,
     stop_at: Option<Instant>,
 }
 
@@ -122,6 +128,7 @@ impl Driver {
             control_ready,
             status_ready,
             packet,
+            look_at: Some(Instant::ZERO),
             stop_at: None,
         })
     }
@@ -143,6 +150,7 @@ impl Driver {
             self.take_status()?;
             let now = now();
             self.take_messages(now)?;
+            self.look(now)?;
             self.take_frames(now)?;
             let mut busy = self.stack.poll(now);
             self.send_messages()?;
@@ -159,7 +167,8 @@ impl Driver {
     }
 
     fn wait(&mut self, now: Instant, busy: bool, ready: &mut Vec<epoll::Event>) -> Result<(), RunError> {
-        let mut timeout = match self.stack.next_due(now) {
+        let due = [self.stack.next_due(now), self.look_at].into_iter().flatten().min();
+        let mut timeout = match due {
             _ if busy => Some(Duration::ZERO),
             Some(due) if due > now => Some(due - now),
             Some(_) => Some(Duration::ZERO),
@@ -189,6 +198,20 @@ impl Driver {
                     self.stack.ready(FlowId(flow), readable, gone || flags.contains(EventFlags::OUT));
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, now: Instant) -> Result<(), RunError> {
+        if self.look_at.is_some_and(|when| when <= now) {
+            self.look_at = match self.device.carrier() {
+                Some(up) => {
+                    let up = up.map_err(RunError::Device)?;
+                    self.stack.carrier(now, up);
+                    Some(now + if up { LOOK } else { LOOK_SOON })
+                }
+                None => None,
+            };
         }
         Ok(())
     }

@@ -44,6 +44,13 @@ impl Conflicts {
         }
     }
 
+    /// The link is back, and may lead elsewhere: probes and announces every address anew (RFC 5227 §2.1).
+    pub fn link_returned(&mut self, now: Instant) {
+        for watch in &mut self.watched {
+            (watch.sent, watch.due) = (0, Some(now));
+        }
+    }
+
     pub fn forget(&mut self, address: IpAddr) {
         self.watched.retain(|watch| watch.address != address);
     }

@@ -191,6 +191,23 @@ impl Neighbours {
         }
     }
 
+    /// The link is back, and may lead elsewhere: what was answered lately is asked for again, what was asked for in vain
+    /// from the beginning. A stale entry is, once it is used.
+    pub fn link_returned(&mut self, now: Instant) {
+        let fresh = |(address, entry): (&IpAddr, &Entry)| {
+            (!matches!(entry.state, State::Stale { .. })).then_some(*address)
+        };
+        let addresses: Vec<IpAddr> = self.entries.iter().filter_map(fresh).collect();
+        for address in addresses {
+            let Some(entry) = self.entries.get_mut(&address) else { continue };
+            if let State::Reachable { mac } = entry.state {
+                entry.state = State::probe(mac);
+            }
+            entry.asked = 0;
+            self.reschedule(address, now);
+        }
+    }
+
     /// The next thing that is due at `now`.
     pub fn due(&mut self, now: Instant) -> Option<Due> {
         loop {
@@ -402,6 +419,32 @@ mod tests {
         assert!(due < start + REACHABLE);
         assert_eq!(table.due(due), Some(Due::Ask(address(1))));
         assert_eq!(table.look_up(due, address(1), Cause::Ours), Answer::Known(MAC));
+    }
+
+    #[test]
+    fn when_the_link_returns_what_is_known_is_asked_for_and_used_meanwhile() {
+        let mut table = table();
+        let now = Instant::from_secs(10);
+        for n in 1..=2 {
+            table.look_up(now, address(n), Cause::Ours);
+        }
+        table.answered(now, address(1), MAC);
+        table.link_returned(now);
+        let mut asked = [table.due(now), table.due(now)].map(|due| match due {
+            Some(Due::Ask(address)) => address,
+            other => panic!("{other:?}"),
+        });
+        asked.sort();
+        assert_eq!(asked, [address(1), address(2)]);
+        assert_eq!(table.due(now), None);
+        assert_eq!(table.look_up(now, address(1), Cause::Ours), Answer::Known(MAC));
+        // Another machine has the address there: the first is silent, and the second is believed.
+        while table.look_up(now, address(1), Cause::Ours) == Answer::Known(MAC) {
+            table.answered(now, address(1), EVIL);
+            let due = table.next_due().unwrap();
+            while table.due(due).is_some() {}
+        }
+        assert_eq!(table.look_up(now, address(1), Cause::Ours), Answer::Known(EVIL));
     }
 
     #[test]

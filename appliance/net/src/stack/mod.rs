@@ -78,6 +78,8 @@ pub struct Stack<E: Ends> {
     greeted: bool,
     device_mtu: usize,
     memory: u64,
+    /// Whether the device had a carrier when it was last looked at.
+    carrier: bool,
     stopping: bool,
 }
 
@@ -127,6 +129,7 @@ impl<E: Ends> Stack<E> {
             greeted: false,
             device_mtu: mtu,
             memory: setup.buffer_memory,
+            carrier: true,
             stopping: false,
         }
     }
@@ -192,6 +195,29 @@ impl<E: Ends> Stack<E> {
         let neighbours = self.link.neighbours.next_due();
         let due = [dhcp, slaac, neighbours, self.conflicts.next_due(), self.tcp.next_due()];
         due.into_iter().flatten().min()
+    }
+
+    /// Whether the device has a carrier. One that is there again may lead to another network: what was learnt of the
+    /// last one is asked for anew.
+    pub fn carrier(&mut self, now: Instant, up: bool) {
+        if std::mem::replace(&mut self.carrier, up) == up {
+            return;
+        }
+        self.events.push_back(Event::of(FromNet::Link { up }));
+        if !up {
+            return;
+        }
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.link_returned(now);
+        }
+        if let Some(slaac) = &mut self.slaac {
+            slaac.link_returned(now);
+        }
+        self.conflicts.link_returned(now);
+        self.link.neighbours.link_returned(now);
+        for router in self.addresses.routers() {
+            self.link.neighbours.mark_router(now, router);
+        }
     }
 
     /// Stops: no new connections, every flow reset.
