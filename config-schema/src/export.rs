@@ -9,6 +9,7 @@ use crate::{
     route,
     secret::{SealError, Sealing, SecretMode},
     setting::SettingValue,
+    tls::Identity,
     user, user_lookup,
     verification_server::EVERY,
     words::Words,
@@ -30,7 +31,7 @@ impl Config {
         let mut document = DocumentMut::new();
         document.insert("version", value(VERSION.cast_signed()));
         document.insert("network", network(&self.network).into());
-        put_all(&mut document, "realm", self.realms.iter().map(realm));
+        put_all(&mut document, "realm", self.realms.iter().map(|one| realm(one, &mut sealing)));
         let lookups = self.user_lookups.iter().map(|lookup| user_lookup::write(lookup, &mut sealing));
         put_all(&mut document, "user-lookup", lookups);
         put_all(&mut document, "domain", self.domains.iter().map(domain));
@@ -115,11 +116,16 @@ fn network(network: &Network) -> Table {
     table
 }
 
-fn realm(realm: &Realm) -> Table {
+fn realm(realm: &Realm, sealing: &mut Sealing) -> Table {
     let mut table = Table::new();
     table.insert("name", value(realm.name.as_str()));
     unless(&mut table, "parent", &realm.parent, &RealmName::base(), |parent| parent.as_str().into());
     unless(&mut table, "suspended", &realm.suspended, &false, |suspended| (*suspended).into());
+    if let Some(client) = &realm.client {
+        let mut shown = Table::new();
+        identity(&mut shown, client, sealing);
+        table.insert("client", Item::Table(shown));
+    }
     texts(&mut table, "valid-recipients", &realm.valid_recipients);
     settings(&mut table, &realm.settings);
     put_all(&mut table, "stream", realm.streams.iter().map(stream));
@@ -193,11 +199,15 @@ fn known_network(known: &KnownNetwork) -> Table {
     table
 }
 
+fn identity(table: &mut Table, identity: &Identity, sealing: &mut Sealing) {
+    table.insert("certificate", value(identity.certificate.as_str()));
+    table.insert("key", value(sealing.value(&identity.key)));
+}
+
 fn tls(tls: &Tls, sealing: &mut Sealing) -> Table {
     let mut table = Table::new();
-    if let Some(identity) = &tls.identity {
-        table.insert("certificate", value(identity.certificate.as_str()));
-        table.insert("key", value(sealing.value(&identity.key)));
+    if let Some(own) = &tls.identity {
+        identity(&mut table, own, sealing);
     }
     word(&mut table, "min-version", tls.min_version);
     let roots: Vec<&str> = tls.roots.iter().map(|root| root.as_str()).collect();

@@ -10,6 +10,7 @@ use crate::{
     reader::{Found, Place, Section},
     setting::{self, Known, Setting, SettingValue},
     stream::{DEFAULT, StreamName},
+    tls::Identity,
 };
 
 /// The root of the realms; it always exists.
@@ -30,6 +31,8 @@ pub struct Realm {
     pub parent: RealmName,
     /// Whether its mail is refused and nobody of it may log in.
     pub suspended: bool,
+    /// Shown to the next hops of its own domains, not to those of realms below it; `None`: no certificate is shown.
+    pub client: Option<Identity>,
     /// Settings of its `default` stream, each once.
     pub settings: Vec<Setting>,
     /// Valid recipients of its `default` stream, each once: they count for all of its streams.
@@ -205,6 +208,7 @@ fn read_one(
     }
     let parent = section.parsed::<RealmName>("parent", notes);
     let suspended = section.boolean("suspended", notes).unwrap_or(false);
+    let client = section.section("client", notes).and_then(|section| client(section, notes));
     let valid_recipients = valid_recipients(&mut section, notes);
     let settings = setting::read(section.sections("setting", notes), notes);
     // Streams of a realm whose name cannot be read are looked through all the same.
@@ -225,8 +229,18 @@ fn read_one(
     let value = parent.as_ref().map_or_else(RealmName::base, |parent| parent.value.clone());
     let place = parent.map_or(name.place, |parent| parent.place);
     let valid_recipients = note_listed(valid_recipients, &own, listed);
-    let realm = Realm { name: name.value, parent: value, suspended, settings, valid_recipients, streams };
+    let realm =
+        Realm { name: name.value, parent: value, suspended, client, settings, valid_recipients, streams };
     Some((realm, place))
+}
+
+fn client(mut section: Section<'_>, notes: &mut Notes<'_>) -> Option<Identity> {
+    let identity = Identity::read(&mut section, notes);
+    if !section.has("certificate") && !section.has("key") {
+        section.missing("certificate", "a chain in PEM, our own certificate first", notes);
+    }
+    section.finish(notes);
+    identity
 }
 
 fn streams(

@@ -44,7 +44,7 @@ fn a_sealed_export_shows_no_secret_and_opens_by_its_passphrase_only() {
     assert_eq!(open(&passphrase).unwrap(), golden());
     assert!(open(&Secret::new("incorrect horse")).is_err());
     let mistakes = Config::parse("export", &text).unwrap_err();
-    assert_eq!(mistakes.iter().count(), 10, "{mistakes}");
+    assert_eq!(mistakes.iter().count(), 11, "{mistakes}");
 }
 
 #[test]
@@ -56,6 +56,7 @@ fn an_export_without_secrets_says_where_each_is_missing() {
     assert_eq!(
         paths,
         [
+            "realm[0].client.key",
             "user-lookup[0].bind-password",
             "user-lookup[1].secret",
             "user-lookup[2].key",

@@ -183,6 +183,14 @@ fn in_streams_and_valid_recipients() {
     for (rest, line) in [
         ("suspended = 1\n", "f:11:13: realm[0].suspended: integer, expected true or false"),
         (
+            "[realm.client]\n",
+            "f:11:1: realm[0].client.certificate: missing, expected a chain in PEM, our own certificate first",
+        ),
+        (
+            "[realm.client]\nkey = \"-----BEGIN PRIVATE KEY-----\\nMAA=\\n-----END PRIVATE KEY-----\\n\"\n",
+            "f:11:1: realm[0].client.certificate: missing, expected it beside `key`",
+        ),
+        (
             "valid-recipients = [\"ann\"]\n",
             "f:11:21: realm[0].valid-recipients[0]: `ann`: not an address, expected `NAME@DOMAIN` such as \"ann@example.com\"",
         ),

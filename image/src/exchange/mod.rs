@@ -29,6 +29,7 @@ pub use outbound::Outgoing;
 pub use received::Received;
 pub use refusal::Refusal;
 use session::{Action, Session};
+pub use tls::Shown;
 
 /// How many connections are served at a time; one more gets 421 4.3.2.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -164,13 +165,13 @@ impl Wire {
         }
     }
 
-    /// The names in the certificate that the client showed.
-    fn client_names(&self) -> Vec<String> {
+    /// The certificate that the client showed.
+    fn shown(&self) -> Shown {
         match self {
-            Wire::Plain(_) => Vec::new(),
+            Wire::Plain(_) => Shown::default(),
             Wire::Tls(stream) => {
                 let shown = stream.conn.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
-                shown.map(tls::names).unwrap_or_default()
+                shown.map(Shown::of).unwrap_or_default()
             }
         }
     }
@@ -211,7 +212,7 @@ impl Server {
                     Action::Write(bytes) => wire.write(&bytes)?,
                     Action::StartTls => {
                         wire = wire.start_tls(&self.tls)?;
-                        actions.extend(session.tls_done(wire.client_names(), SystemTime::now()));
+                        actions.extend(session.tls_done(wire.shown(), SystemTime::now()));
                     }
                     // Nobody waits for messages any more: the client's 250 stays true, as nothing is promised here.
                     Action::Deliver(received) => drop(self.sender.send(*received)),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::refusal::Refusal;
+use super::tls::Shown;
 
 /// The mail system behind the next hop: its domains and who is in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Connector {
     pub addresses: Vec<IpAddr>,
     /// It matches whoever shows a certificate for this name.
     pub certificate: Option<String>,
+    /// Only a certificate that is meant for clients counts. Whether Exchange Online asks for that is not documented.
+    pub meant_for_clients: bool,
     /// What it does not match is refused (`RestrictDomainsToIPAddresses`, `RestrictDomainsToCertificate`).
     pub restricts: bool,
 }
@@ -76,8 +79,8 @@ pub enum Break {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Client<'a> {
     pub(super) address: IpAddr,
-    /// The names in its certificate, if it showed one.
-    pub(super) names: &'a [String],
+    /// What its certificate says.
+    pub(super) shown: &'a Shown,
 }
 
 /// Tenant and script, which may change while sessions are open.
@@ -171,8 +174,9 @@ impl State {
 
 impl Connector {
     fn matches(&self, client: Client<'_>) -> bool {
-        let named = self.certificate.as_ref().is_some_and(|name| client.names.contains(name));
-        self.addresses.contains(&client.address) || named
+        let named = self.certificate.as_ref().is_some_and(|name| client.shown.names.contains(name));
+        let counts = client.shown.meant_for_clients || !self.meant_for_clients;
+        self.addresses.contains(&client.address) || named && counts
     }
 }
 

@@ -10,6 +10,7 @@ use super::organisation::{Break, Client, Organisation, State, domain};
 use super::outbound::Outgoing;
 use super::received::Received;
 use super::refusal::Refusal;
+use super::tls::Shown;
 
 /// The name in greeting and replies.
 pub const HOST: &str = "DB1PEPF0003922F.mail.protection.outlook.com";
@@ -39,7 +40,7 @@ pub struct Session {
     organisation: Arc<Organisation>,
     peer: SocketAddr,
     tls: bool,
-    certificate_names: Vec<String>,
+    shown: Shown,
     helo: Option<String>,
     envelope: Option<Envelope>,
     input: Vec<u8>,
@@ -73,7 +74,7 @@ impl Session {
             organisation,
             peer,
             tls: false,
-            certificate_names: Vec::new(),
+            shown: Shown::default(),
             helo: None,
             envelope: None,
             input: Vec::new(),
@@ -84,9 +85,9 @@ impl Session {
         (session, greeting.into_bytes())
     }
 
-    /// TLS is on, and the client showed a certificate for these names, or none.
-    pub fn tls_done(&mut self, names: Vec<String>, now: SystemTime) -> Vec<Action> {
-        self.certificate_names = names;
+    /// TLS is on, and the client showed such a certificate.
+    pub fn tls_done(&mut self, shown: Shown, now: SystemTime) -> Vec<Action> {
+        self.shown = shown;
         if self.breaks(now) == Some(Break::AfterTls) {
             self.reading = Reading::Closed;
             return vec![Action::Close];
@@ -204,7 +205,7 @@ impl Session {
             return reply(out, "501 5.5.4 Invalid arguments");
         };
         let address = recipient.to_ascii_lowercase();
-        let client = Client { address: self.peer.ip(), names: &self.certificate_names };
+        let client = Client { address: self.peer.ip(), shown: &self.shown };
         let state = self.organisation.at(now);
         let refusal = state.refuses_recipient(client, &envelope.sender, &address);
         drop(state);
@@ -316,7 +317,7 @@ impl Session {
         let received = Received {
             peer: self.peer,
             tls: self.tls,
-            certificate_names: self.certificate_names.clone(),
+            certificate_names: self.shown.names.clone(),
             helo: self.helo.clone().unwrap_or_default(),
             sender: envelope.sender,
             recipients: envelope.recipients,

@@ -30,7 +30,7 @@ fn reply(stream: &mut impl BufRead) -> String {
 #[test]
 fn a_client_is_known_by_its_certificate_and_needs_none() {
     let connector =
-        Connector { certificate: Some("gate.example".into()), restricts: true, addresses: vec![] };
+        Connector { certificate: Some("gate.example".into()), restricts: true, ..Connector::default() };
     let script = Script { connector: Some(connector), ..Script::default() };
     let exchange = Exchange::listen_as(loopback(), Organisation::new(tenant(), script), None).unwrap();
     let mut roots = RootCertStore::empty();

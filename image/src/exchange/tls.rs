@@ -7,7 +7,7 @@ use rustls::crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
-use x509_parser::extensions::GeneralName;
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 
 /// A configuration with a certificate made for this run, and that certificate.
 pub(super) fn config()
@@ -23,9 +23,27 @@ pub(super) fn config()
     Ok((Arc::new(config), made.cert.into()))
 }
 
-/// The names that a certificate is for: its DNS names, or else its subject's common name.
-pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return Vec::new() };
+/// What a client's certificate says; of none, nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// Whom it is for: its DNS names, or else its subject's common name; in lower case.
+    pub names: Vec<String>,
+    /// Whether a client may use it (RFC 5280 §4.2.1.12).
+    pub meant_for_clients: bool,
+}
+
+impl Shown {
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Shown {
+        let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
+            return Shown::default();
+        };
+        let usage = parsed.extended_key_usage().ok().flatten();
+        let meant_for_clients = usage.is_none_or(|usage| usage.value.client_auth || usage.value.any);
+        Shown { names: names(&parsed), meant_for_clients }
+    }
+}
+
+fn names(parsed: &X509Certificate<'_>) -> Vec<String> {
     let alternative = parsed.subject_alternative_name().ok().flatten();
     let dns: Vec<String> = alternative
         .iter()

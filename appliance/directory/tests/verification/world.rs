@@ -336,5 +336,5 @@ impl World {
 
 pub(crate) fn server(n: u64) -> Via {
     let server = format!("mx{n}.example.net:25").parse().expect("a route");
-    Via { server, tls: RouteTls::Opportunistic }
+    Via { server, tls: RouteTls::Opportunistic, shown: None }
 }

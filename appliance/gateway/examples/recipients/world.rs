@@ -66,7 +66,8 @@ impl Kept {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let (mut machine, now) = (Verification::new(Settings::default()), Time::default());
         let address = Address::parse(&address(0, REMEMBERED)).unwrap();
-        let server = Via { server: "mx.example.net".parse().unwrap(), tls: RouteTls::Opportunistic };
+        let server =
+            Via { server: "mx.example.net".parse().unwrap(), tls: RouteTls::Opportunistic, shown: None };
         let actions = machine.handle(now, Input::Ask { question: QuestionId(1), server, address });
         let connect = |action: &Action| match action {
             Action::Connect { connection, .. } => Some(*connection),

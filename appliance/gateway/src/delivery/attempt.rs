@@ -232,7 +232,7 @@ impl<'a> Attempt<'a> {
         protection: &Protection,
     ) -> Result<Connection, OpenFault> {
         let Shared { appliance, ways, .. } = &**self.shared;
-        let tls = ways.tls(self.config);
+        let tls = ways.tls_towards(self.config, &self.place, appliance.clock.now());
         Connection::open(stream, &tls, &appliance.clock, self.config, hop, protection).await
     }
 

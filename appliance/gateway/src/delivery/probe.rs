@@ -132,7 +132,7 @@ impl Prober {
             tried.sort_unstable();
             tried.into_iter().rev().for_each(|index| drop(left.remove(index)));
             let protection = shared.ways.protection(&resolver, &place, &hop).await?;
-            match self.greet(config, stream, &hop, protection).await {
+            match self.greet(config, &place, stream, &hop, protection).await {
                 Ok(connection) => return Ok(Probe { connection }),
                 Err(fault) => last = refused(hop.to_string(), fault),
             }
@@ -146,12 +146,14 @@ impl Prober {
     async fn greet(
         &self,
         config: &Arc<Config>,
+        place: &Place<'_>,
         stream: Stream,
         hop: &Hop,
         mut protection: Protection,
     ) -> Result<Connection, OpenFault> {
         let shared = &self.shared;
-        let (tls, clock) = (shared.ways.tls(config), &shared.appliance.clock);
+        let clock = &shared.appliance.clock;
+        let tls = shared.ways.tls_towards(config, place, clock.now());
         match Connection::open(stream, &tls, clock, config, hop, &protection).await {
             Err(OpenFault::Dialogue { failure: Failure::TlsFailed, .. })
                 if protection.policy == TlsPolicy::Opportunistic =>

@@ -1,20 +1,22 @@
 //! The way to a destination, as the configuration says now: its hosts, and how each connection is protected.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use config_schema::{Config, Domain, Route, RouteHost, RouteTls, name::DomainName};
+use config_schema::{Config, Domain, RealmName, Route, RouteHost, RouteTls, name::DomainName};
 use smtp::client::TlsPolicy;
-use store::queue::Destination;
+use store::{Timestamp, queue::Destination};
 
 use super::connection::Protection;
 use crate::{
     dns::{Budget, Lookup, Resolver, TempError},
     route::{self, Hop, HopHost, Own, RouteFault, Target},
     tls::{
+        certificate::Certificate,
         client::{Check, Dane, TlsClient},
         dane, roots,
     },
@@ -24,8 +26,16 @@ use crate::{
 pub(super) struct Ways {
     resolver: Resolver,
     addresses: RwLock<Vec<IpAddr>>,
-    tls: Mutex<Option<(Arc<Config>, TlsClient)>>,
+    tls: Mutex<Option<(Arc<Config>, TlsClients)>>,
     random: SystemRandom,
+}
+
+/// The TLS settings of one configuration.
+#[derive(Clone)]
+struct TlsClients {
+    anonymous: TlsClient,
+    /// Of realms with a certificate that can be used, and the time at which it ends.
+    named: Arc<HashMap<RealmName, (TlsClient, Timestamp)>>,
 }
 
 /// A destination, understood.
@@ -181,17 +191,32 @@ impl Ways {
         Ok(dane?.unwrap_or(opportunistic))
     }
 
-    /// The TLS settings of this configuration.
+    /// The TLS settings of this configuration, for connections that show no certificate.
     pub(super) fn tls(&self, config: &Arc<Config>) -> TlsClient {
+        self.clients(config).anonymous
+    }
+
+    /// The same for mail to `place` and questions about its recipients: what the domain's realm shows, if it has not
+    /// ended at `now`.
+    pub(super) fn tls_towards(&self, config: &Arc<Config>, place: &Place<'_>, now: Timestamp) -> TlsClient {
+        let clients = self.clients(config);
+        let named = match place {
+            Place::Ours(domain) => clients.named.get(&domain.realm),
+            _ => None,
+        };
+        named.filter(|(_, expires)| now < *expires).map_or(clients.anonymous, |(client, _)| client.clone())
+    }
+
+    fn clients(&self, config: &Arc<Config>) -> TlsClients {
         let mut cached = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = &*cached
+        if let Some((known, clients)) = &*cached
             && Arc::ptr_eq(known, config)
         {
-            return client.clone();
+            return clients.clone();
         }
-        let client = client(config);
-        *cached = Some((config.clone(), client.clone()));
-        client
+        let clients = TlsClients::new(config);
+        *cached = Some((config.clone(), clients.clone()));
+        clients
     }
 
     pub(super) fn random(&self) -> u32 {
@@ -223,6 +248,18 @@ async fn dane(resolver: &Resolver, hop: &Hop) -> Result<Option<Protection>, Temp
         }
     }
     Ok(None)
+}
+
+impl TlsClients {
+    /// A certificate that cannot be used is not shown; [`crate::tls::follow`] says so.
+    fn new(config: &Config) -> TlsClients {
+        let anonymous = client(config);
+        let named = config.realms.iter().filter_map(|realm| {
+            let certificate = Certificate::read(realm.client.as_ref()?).ok()?;
+            Some((realm.name.clone(), (anonymous.showing(&certificate), certificate.expires())))
+        });
+        TlsClients { named: Arc::new(named.collect()), anonymous }
+    }
 }
 
 /// A root that cannot be used is left out: what chains to it is then refused, and the chain shown.

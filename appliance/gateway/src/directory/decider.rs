@@ -27,7 +27,9 @@ fn via(config: &Config, server: Route, address: &Address) -> Via {
         Host::Name(name) => config.domain(name),
         Host::Literal(_) => None,
     };
-    Via { server, tls: domain.map(|domain| domain.tls).unwrap_or_default() }
+    let tls = domain.map(|domain| domain.tls).unwrap_or_default();
+    let realm = domain.and_then(|domain| config.realm(&domain.realm)).filter(|realm| realm.client.is_some());
+    Via { server, tls, shown: realm.map(|realm| realm.name.clone()) }
 }
 
 impl Decider {

@@ -26,8 +26,10 @@ pub enum Kind {
     SessionEnded,
     /// The certificate that we show was made or changed.
     CertificateChanged,
-    /// The certificate of the configuration cannot be used.
+    /// A certificate of the configuration cannot be used, or has ended.
     CertificateUnusable,
+    /// A certificate of the configuration ends soon.
+    CertificateEnds,
     /// The next hop took responsibility for recipients.
     Delivered,
     /// Recipients are tried again later.
@@ -94,6 +96,7 @@ impl Kind {
             Kind::SessionEnded => "smtp.ended",
             Kind::CertificateChanged => "tls.certificate-changed",
             Kind::CertificateUnusable => "tls.certificate-unusable",
+            Kind::CertificateEnds => "tls.certificate-ends",
             Kind::Delivered => "delivery.delivered",
             Kind::DeliveryDeferred => "delivery.deferred",
             Kind::DeliveryFailed => "delivery.failed",

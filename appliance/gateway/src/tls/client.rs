@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use config_schema::name::DomainName;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -13,10 +13,15 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs::default_provider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
+    sign::SingleCertAndKey,
 };
 
-use super::dane::{Match, Records};
+use super::{
+    certificate::Certificate,
+    dane::{Match, Records},
+};
 
+const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 /// Certificates of a chain that are described to people.
 const DESCRIBED_MAX: usize = 6;
 
@@ -45,9 +50,11 @@ pub struct Dane {
 pub struct TlsClient {
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
+    versions: &'static [&'static SupportedProtocolVersion],
+    /// Shown to whoever asks for a certificate.
+    shown: Option<Certificate>,
     /// Shared, so that sessions with hosts whom nobody checks are resumed.
     unchecked: Arc<ClientConfig>,
-    only_tls13: bool,
 }
 
 /// The settings of one connection, and after it failed, why.
@@ -67,12 +74,25 @@ impl Handshake {
 impl TlsClient {
     /// `roots` as [`super::roots::for_next_hops`] gives them; with `only_tls13`, TLS 1.2 is not spoken.
     pub fn new(roots: RootCertStore, only_tls13: bool) -> TlsClient {
-        let provider = Arc::new(default_provider());
-        let why = Arc::default();
-        let roots = Arc::new(roots);
-        let unchecked = Verifier { provider: provider.clone(), rule: Rule::Nobody, why };
-        let unchecked = Arc::new(config(&provider, unchecked, only_tls13));
-        TlsClient { provider, roots, unchecked, only_tls13 }
+        let versions = if only_tls13 { &BOTH[..1] } else { &BOTH };
+        TlsClient::with(Arc::new(default_provider()), Arc::new(roots), versions, None)
+    }
+
+    /// The same, but `certificate` is shown to whoever asks for one. No session is shared with what shows another.
+    #[must_use]
+    pub fn showing(&self, certificate: &Certificate) -> TlsClient {
+        TlsClient::with(self.provider.clone(), self.roots.clone(), self.versions, Some(certificate.clone()))
+    }
+
+    fn with(
+        provider: Arc<CryptoProvider>,
+        roots: Arc<RootCertStore>,
+        versions: &'static [&'static SupportedProtocolVersion],
+        shown: Option<Certificate>,
+    ) -> TlsClient {
+        let verifier = Verifier { provider: provider.clone(), rule: Rule::Nobody, why: Arc::default() };
+        let unchecked = Arc::new(config(&provider, verifier, versions, shown.as_ref()));
+        TlsClient { provider, roots, versions, shown, unchecked }
     }
 
     /// The settings for one connection.
@@ -88,21 +108,28 @@ impl TlsClient {
             Check::Dane(dane) => Rule::Dane(dane.clone()),
         };
         let verifier = Verifier { provider: self.provider.clone(), rule, why: why.clone() };
-        let mut config = config(&self.provider, verifier, self.only_tls13);
+        let mut config = config(&self.provider, verifier, self.versions, self.shown.as_ref());
         // A resumed session shows no certificate, and the records may have changed.
         config.resumption = Resumption::disabled();
         Handshake { config: Arc::new(config), why }
     }
 }
 
-fn config(provider: &Arc<CryptoProvider>, verifier: Verifier, only_tls13: bool) -> ClientConfig {
-    let both = [&rustls::version::TLS13, &rustls::version::TLS12];
-    ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(if only_tls13 { &both[..1] } else { &both })
+fn config(
+    provider: &Arc<CryptoProvider>,
+    verifier: Verifier,
+    versions: &[&'static SupportedProtocolVersion],
+    shown: Option<&Certificate>,
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
         .expect("the provider knows both versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    match shown {
+        Some(shown) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown.key()))),
+        None => builder.with_no_client_auth(),
+    }
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use store::log::FaultClass;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::expiry::Expiry;
 use super::identity::{Identity, IdentityError};
 use super::server::{ServerTls, TlsSettings};
 use crate::appliance::Appliance;
@@ -19,11 +20,13 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Shows what the configuration says from now on, until the appliance ends. What cannot be shown is said in an
 /// event, and our own certificate, or the one before, is shown in its place.
 pub async fn follow(mut appliance: Appliance, tls: ServerTls) {
+    let mut expiry = Expiry::default();
     loop {
         let config = appliance.config.borrow_and_update().clone();
         if let Err(error) = show(&appliance, &tls, &config).await {
             complain(&appliance, &error);
         }
+        expiry.look(&appliance, &config);
         if let Ok(Err(_)) = timeout(LOOKED_AT_EVERY, appliance.config.changed()).await {
             return;
         }

@@ -47,6 +47,8 @@ pub enum IdentityError {
     KeyPem(rustls::pki_types::pem::Error),
     #[error("there is no certificate in the text")]
     NoCertificate,
+    #[error("the first certificate is not X.509")]
+    NotX509,
     #[error("more than {CHAIN_MAX} certificates")]
     ChainTooLong,
     #[error("the certificate or key cannot be used: {0}")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::exchange::Shown;
 use crate::exchange::organisation::{Connector, Recipients, Script, Tenant};
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
@@ -198,6 +199,7 @@ fn a_connector_matches_by_address_or_by_certificate() {
         connector: Some(Connector {
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
             certificate: certificate.map(ToOwned::to_owned),
+            meant_for_clients: true,
             restricts: true,
         }),
         ..Script::default()
@@ -208,9 +210,14 @@ fn a_connector_matches_by_address_or_by_certificate() {
         reply.starts_with("550 5.7.51 TenantInboundAttribution; There is a partner connector"),
         "{reply}"
     );
-    let mut shown = playing(other);
-    assert_eq!(shown.tls_done(vec!["gate.example".to_owned()], NOW), []);
-    assert_eq!(rcpt(&mut shown, ""), "250 2.1.5 Recipient OK");
+    let names = vec!["gate.example".to_owned()];
+    let shown = Shown { names, meant_for_clients: true };
+    let mut for_servers = playing(other.clone());
+    assert_eq!(for_servers.tls_done(Shown { meant_for_clients: false, ..shown.clone() }, NOW), []);
+    assert!(rcpt(&mut for_servers, "").starts_with("550 5.7.51"));
+    let mut for_clients = playing(other);
+    assert_eq!(for_clients.tls_done(shown, NOW), []);
+    assert_eq!(rcpt(&mut for_clients, ""), "250 2.1.5 Recipient OK");
     assert_eq!(rcpt(&mut playing(restricting(&["192.0.2.1"], None)), ""), "250 2.1.5 Recipient OK");
 }
 
@@ -297,7 +304,7 @@ fn what_is_reported_later_is_taken_now() {
 #[test]
 fn connections_break_where_they_are_told_to() {
     let breaking = |at| playing(Script { breaks: Some(at), ..Script::default() });
-    assert_eq!(breaking(Break::AfterTls).tls_done(vec![], NOW), [Action::Close]);
+    assert_eq!(breaking(Break::AfterTls).tls_done(Shown::default(), NOW), [Action::Close]);
     let envelope = "EHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.com>\r\nDATA\r\n";
     for (at, data) in [(Break::MidData, "a line\r\n"), (Break::BeforeFinalReply, "a line\r\n.\r\n")] {
         let mut session = breaking(at);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use image::exchange::{
-    Organisation, Received, Script, Tenant,
+    Organisation, Received, Script, Shown, Tenant,
     session::{Action, Session},
 };
 use rustls::{ServerConfig, pki_types::PrivatePkcs8KeyDer};
@@ -98,7 +98,7 @@ impl Office {
                     Action::StartTls => {
                         stream.flush().await.ok()?;
                         stream = Box::new(self.acceptor.accept(stream).await.ok()?);
-                        if session.tls_done(vec![], self.now()).contains(&Action::Close) {
+                        if session.tls_done(Shown::default(), self.now()).contains(&Action::Close) {
                             return None;
                         }
                     }
