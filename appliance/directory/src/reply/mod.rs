@@ -6,6 +6,8 @@
 mod table;
 mod text;
 
+pub use table::LIMITED_BY_ADDRESS;
+
 use serde::{Deserialize, Serialize};
 use smtp::{
     client::Stage,

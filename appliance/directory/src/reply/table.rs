@@ -85,6 +85,9 @@ const fn rule(number: u8, when: &'static [When], meaning: Meaning, recipient: Re
     Rule { number, when, meaning, recipient }
 }
 
+/// The rule that an address is limited for what comes from it: no connector of the tenant knows it.
+pub const LIMITED_BY_ADDRESS: u8 = 5;
+
 pub(super) const RULES: &[Rule] = &[
     rule(1, &[code(421)], Busy, Unknown),
     // Wrong region: the route host is wrong, or the tenant moved. Five days of retries would bounce it.
@@ -97,7 +100,12 @@ pub(super) const RULES: &[Rule] = &[
         NotByIpv6,
         Unknown,
     ),
-    rule(5, &[from(4, 7, 500, 649), from(4, 7, 652, 699), from(4, 7, 850, 899)], Busy, Unknown),
+    rule(
+        LIMITED_BY_ADDRESS,
+        &[from(4, 7, 500, 649), from(4, 7, 652, 699), from(4, 7, 850, 899)],
+        Busy,
+        Unknown,
+    ),
     rule(6, &[from(4, 7, 650, 651), enhanced(4, 7, 700), enhanced(4, 5, 127)], Busy, Unknown),
     // RFC 5321 §4.5.3.1.10: 552 for too many recipients is to be read as 452.
     rule(

@@ -21,6 +21,7 @@ use super::{
     holds::Cause,
     notice, queue,
     shared::Shared,
+    throttling,
     ways::Place,
     worker::{Link, set_aside},
 };
@@ -62,11 +63,14 @@ pub(super) async fn run(
     let mut attempt = Attempt::new(shared, &config, destination, &delivery, &message);
     attempt.make(link).await;
     let protected = attempt.protected;
-    let route = attempt.place.route(destination);
+    let (route, ours) = (attempt.place.route(destination), attempt.place.is_ours());
     let (conclusion, fates, microsoft) = attempt.conclude();
     let events = events(shared, &delivery, &fates, &conclusion, protected);
     let now = shared.appliance.clock.now();
     let notices = notice::write(store, &config, &delivery, &message, &conclusion, now);
+    if ours {
+        throttling::watch(shared, destination, &fates);
+    }
     settle(shared, destination, route, &conclusion, &fates, microsoft).await;
     if !record(shared, conclusion.record, notices, events).await {
         set_aside(shared, id);

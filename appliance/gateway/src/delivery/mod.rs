@@ -19,6 +19,7 @@ mod queue;
 mod race;
 mod schedule;
 mod shared;
+mod throttling;
 mod ways;
 mod worker;
 

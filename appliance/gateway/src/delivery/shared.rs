@@ -17,6 +17,7 @@ use super::{
     fate::Fate,
     holds::Holds,
     pace::Pace,
+    throttling::Throttling,
     ways::{Place, Ways},
 };
 use crate::{appliance::Appliance, dns::Resolver, transport::Transport};
@@ -49,6 +50,7 @@ pub(super) struct State {
     paces: HashMap<PaceKey, Paced>,
     pub(super) breaker: Breaker,
     pub(super) holds: Holds,
+    pub(super) throttling: Throttling,
     stopping: bool,
 }
 

@@ -44,6 +44,8 @@ pub enum Kind {
     NoticeSent,
     /// An alarm: everything for a destination waits until our configuration, or the tenant's, is mended.
     DestinationHeld,
+    /// An alarm: Microsoft 365 has limited our mail for an hour, since no connector matches our address.
+    DestinationLimited,
     /// A held destination takes mail again.
     DestinationReleased,
     /// The queue, or an entry of it, cannot be read.
@@ -104,6 +106,7 @@ impl Kind {
             Kind::Bounced => "delivery.bounced",
             Kind::NoticeSent => "delivery.notice",
             Kind::DestinationHeld => "delivery.destination-held",
+            Kind::DestinationLimited => "delivery.destination-limited",
             Kind::DestinationReleased => "delivery.destination-released",
             Kind::QueueUnreadable => "delivery.queue-unreadable",
             Kind::AttemptUnrecorded => "delivery.unrecorded",

@@ -274,6 +274,29 @@ async fn what_passes_by_itself_is_tried_again_and_raises_no_alarm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_that_is_limited_for_an_hour_is_said() {
+    let waiting = Waiting::begin();
+    waiting.office.play(Script { busy_after: Some(0), ..Script::default() });
+    waiting.send("b").await;
+    let entries = waiting.until("an attempt", tried).await;
+    assert!(entries[0].hold.is_none() && waiting.bench.appliance.alarms.lines().is_empty());
+    let end = std::time::Instant::now() + LATE;
+    while waiting.bench.appliance.alarms.lines().is_empty() {
+        assert!(std::time::Instant::now() < end, "nothing is said");
+        waiting.advance(Duration::from_secs(60)).await;
+        work().await;
+    }
+    let alarms = waiting.bench.appliance.alarms.lines();
+    assert!(alarms[0].contains("no connector of the tenant matches our address"), "{alarms:?}");
+    waiting.office.play(Script::default());
+    waiting.pass_until_empty().await;
+    waiting.advance(HOUR).await;
+    waiting.send("b").await;
+    waiting.until_empty().await;
+    assert_eq!(waiting.bench.appliance.alarms.lines(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_recipients_than_one_transaction_takes_go_in_several() {
     let waiting = Waiting::begin();
     waiting
