@@ -1,4 +1,4 @@
-//! Dovecot by IMAP over TLS, with users and folders of the test's own.
+//! Dovecot by IMAP and POP3 over TLS, with users and folders of the test's own.
 
 use std::{
     fs,
@@ -14,6 +14,8 @@ use crate::{
 
 /// The port of IMAP over TLS.
 pub(crate) const IMAPS: u16 = 993;
+/// The port of POP3 over TLS.
+pub(crate) const POP3S: u16 = 995;
 
 /// A running Dovecot; stopped when dropped.
 #[derive(Debug)]
@@ -34,14 +36,14 @@ impl Dovecot {
         let users = users.iter().map(|(name, password)| format!("{name}:{{PLAIN}}{password}::::::\n"));
         write("users", &users.collect::<String>());
         let at = folder.display();
-        let unchrooted: String = ["imap-login", "anvil", "auth", "stats"]
+        let unchrooted: String = ["imap-login", "pop3-login", "anvil", "auth", "stats"]
             .map(|service| format!("service {service} {{\n  chroot =\n}}\n"))
             .concat();
         write(
             "dovecot.conf",
             &format!(
                 "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = {at}/log\n\
-                 protocols = imap\nlisten = {HOST}\n\
+                 protocols = imap pop3\nlisten = {HOST}\n\
                  ssl = required\nssl_cert = <{at}/cert.pem\nssl_key = <{at}/key.pem\n\
                  auth_mechanisms = plain\nauth_failure_delay = 0\n\
                  first_valid_uid = 1\nmail_location = maildir:{at}/mail/%n\n\
@@ -49,6 +51,8 @@ impl Dovecot {
                  userdb {{\n  driver = static\n  args = uid=dovecot gid=dovecot home={at}/mail/%n\n}}\n\
                  service imap-login {{\n  inet_listener imap {{\n    port = 0\n  }}\n  \
                  inet_listener imaps {{\n    port = {IMAPS}\n    ssl = yes\n  }}\n}}\n\
+                 service pop3-login {{\n  inet_listener pop3 {{\n    port = 0\n  }}\n  \
+                 inet_listener pop3s {{\n    port = {POP3S}\n    ssl = yes\n  }}\n}}\n\
                  {unchrooted}"
             ),
         );
@@ -57,6 +61,7 @@ impl Dovecot {
         command.arg("-F").arg("-c").arg(folder.join("dovecot.conf")).stdout(Stdio::null());
         let dovecot = Dovecot(command.spawn().unwrap());
         lab.wait_for_port(IMAPS);
+        lab.wait_for_port(POP3S);
         dovecot
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     certificates::Authority,
     configuration::with_domains,
     control::{ask, control, log_in},
-    dovecot::{Dovecot, IMAPS},
+    dovecot::{Dovecot, IMAPS, POP3S},
     lab::{HOST, Lab, text},
     requirements::available,
 };
@@ -38,7 +38,16 @@ fn because(login: &Value) -> &str {
 }
 
 #[test]
-fn a_mail_server_checks_passwords_and_is_outlived() {
+fn a_mail_server_checks_passwords_by_imap_and_is_outlived() {
+    a_mail_server_checks_passwords_and_is_outlived("imap", IMAPS);
+}
+
+#[test]
+fn a_mail_server_checks_passwords_by_pop3_and_is_outlived() {
+    a_mail_server_checks_passwords_and_is_outlived("pop3", POP3S);
+}
+
+fn a_mail_server_checks_passwords_and_is_outlived(method: &str, port: u16) {
     if !available(&["dovecot"]) {
         return;
     }
@@ -52,8 +61,8 @@ fn a_mail_server_checks_passwords_and_is_outlived() {
 [[user-lookup]]
 name = "mailboxes"
 realm = "example"
-method = "imap"
-servers = ["[{HOST}]:{IMAPS}"]
+method = "{method}"
+servers = ["[{HOST}]:{port}"]
 lower-case = true
 cache-days = 7
 

@@ -10,6 +10,7 @@ mod dialogue;
 mod dovecot;
 mod entra;
 mod exim;
+mod instructions;
 mod lab;
 mod ldap;
 mod logins;
