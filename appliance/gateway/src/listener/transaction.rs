@@ -1,6 +1,6 @@
 //! One transaction: the sender and the recipients that were accepted, until the message is committed or forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use smtp::address::{ForwardPath, ReversePath};
@@ -19,6 +19,7 @@ pub(super) struct Transaction {
     from: ReversePath,
     parameters: MailParameters,
     recipients: Vec<Accepted>,
+    named: HashSet<String>,
     pub(super) intake: Option<Intake>,
 }
 
@@ -35,7 +36,7 @@ struct Accepted {
 impl Transaction {
     pub(super) fn new(mail: smtp::server::Mail) -> Transaction {
         let smtp::server::Mail { from, parameters } = mail;
-        Transaction { from, parameters, recipients: Vec::new(), intake: None }
+        Transaction { from, parameters, recipients: Vec::new(), named: HashSet::new(), intake: None }
     }
 
     pub(super) fn from(&self) -> &ReversePath {
@@ -46,13 +47,18 @@ impl Transaction {
         self.parameters.smtputf8
     }
 
+    /// A recipient who is named again gets the message once, with what was asked for first. In domains of ours the
+    /// case of the letters is of no meaning; elsewhere it may be (RFC 5321 §2.4).
     pub(super) fn add(
         &mut self,
         recipient: recipient::Recipient,
         parameters: RcptParameters,
         streamed: Option<Streamed>,
     ) {
-        let recipient::Recipient { address, destination, .. } = recipient;
+        let recipient::Recipient { address, destination, relayed } = recipient;
+        if !self.named.insert(if relayed { address.to_string() } else { address.key() }) {
+            return;
+        }
         self.recipients.push(Accepted {
             to: ForwardPath::Address(address),
             destination,
@@ -141,6 +147,14 @@ mod tests {
             );
         }
         transaction
+    }
+
+    #[test]
+    fn who_is_named_twice_gets_one() {
+        let twice = transaction(&["a@example.com", "A@EXAMPLE.COM", "b@example.com", "a@example.com"]);
+        let [delivery] = &twice.deliveries(Timestamp::MIN, Duration::ZERO)[..] else { panic!("one delivery") };
+        let to: Vec<String> = delivery.recipients.iter().map(|recipient| recipient.to.to_string()).collect();
+        assert_eq!(to, ["<a@example.com>", "<b@example.com>"]);
     }
 
     #[test]
