@@ -174,6 +174,7 @@ async fn the_certificate_of_the_configuration_is_shown_and_a_bad_one_is_not() {
     world.event("tls.certificate-unusable").await;
     let client = secured(&world, client_config(&rustls::version::TLS13)).await;
     assert_ne!(client.stream.get_ref().1.peer_certificates().unwrap()[0], *certificate.der());
+    drop(client);
 
     world.reconfigure(&tls(&key));
     let shown = async {
