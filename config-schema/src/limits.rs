@@ -27,11 +27,11 @@ bounded! {
         /// Connections in all, both directions.
         connections: u32 = "connections", 10_000, 10, 60_000;
         /// Connections open from one address.
-        connections_per_address: u32 = "connections-per-address", 20, 1, 60_000;
+        connections_per_address: u32 = "connections-per-address", 50, 1, 60_000;
         /// Connections open from one IPv4 /24 or IPv6 /48.
-        connections_per_network: u32 = "connections-per-network", 100, 1, 60_000;
+        connections_per_network: u32 = "connections-per-network", 250, 1, 60_000;
         /// New connections from one address within a minute.
-        new_connections_per_minute: u32 = "new-connections-per-minute", 60, 1, 1_000_000;
+        new_connections_per_minute: u32 = "new-connections-per-minute", 600, 1, 1_000_000;
         /// Percent of the connections that only known networks and our own deliveries may use.
         reserved_percent: u32 = "reserved-percent", 10, 0, 90;
         /// Memory for the buffers of all connections; `0` takes a quarter of the machine's.
@@ -77,7 +77,7 @@ bounded! {
         /// For a TLS handshake.
         tls_handshake_time: Period = "tls-handshake-time", secs(30), secs(5), mins(5);
         /// TLS handshakes within a second, in all.
-        tls_handshakes_per_second: u32 = "tls-handshakes-per-second", 50, 1, 10_000;
+        tls_handshakes_per_second: u32 = "tls-handshakes-per-second", 200, 1, 10_000;
         /// One try of a DNS question.
         dns_time: Period = "dns-time", secs(5), secs(1), secs(60);
         /// Tries of a DNS question.

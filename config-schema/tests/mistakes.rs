@@ -422,8 +422,8 @@ fn in_networks_and_limits() {
             "f:7:16: limits.command-time: `5`: not a period, expected a number with ms, s, min, h or days, such as \"5 min\"",
         ),
         (
-            "[limits]\nconnections-per-address = 200\n",
-            "f:7:27: limits.connections-per-address: 200, expected no more than `connections-per-network`, which is 100",
+            "[limits]\nconnections-per-address = 300\n",
+            "f:7:27: limits.connections-per-address: 300, expected no more than `connections-per-network`, which is 250",
         ),
         (
             "[delivery]\ndelay-notice = \"6 days\"\n",

@@ -152,7 +152,9 @@ mod tests {
     #[test]
     fn who_is_named_twice_gets_one() {
         let twice = transaction(&["a@example.com", "A@EXAMPLE.COM", "b@example.com", "a@example.com"]);
-        let [delivery] = &twice.deliveries(Timestamp::MIN, Duration::ZERO)[..] else { panic!("one delivery") };
+        let [delivery] = &twice.deliveries(Timestamp::MIN, Duration::ZERO)[..] else {
+            panic!("one delivery")
+        };
         let to: Vec<String> = delivery.recipients.iter().map(|recipient| recipient.to.to_string()).collect();
         assert_eq!(to, ["<a@example.com>", "<b@example.com>"]);
     }

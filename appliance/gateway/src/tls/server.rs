@@ -15,7 +15,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use smtp::Time;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -34,7 +34,7 @@ pub struct TlsSettings {
 
 impl Default for TlsSettings {
     fn default() -> TlsSettings {
-        TlsSettings { handshake_time: Duration::from_secs(30), handshakes_per_second: 50, only_tls13: false }
+        TlsSettings { handshake_time: Duration::from_secs(30), handshakes_per_second: 200, only_tls13: false }
     }
 }
 
@@ -56,19 +56,24 @@ pub struct ServerTls(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     shown: RwLock<(Arc<ServerConfig>, TlsSettings)>,
-    begun: Mutex<Begun>,
+    turns: Mutex<Turns>,
 }
 
-/// Handshakes that may still begin.
-#[derive(Debug)]
-struct Begun {
-    left: u32,
-    at: Time,
+/// How long a handshake waits for its turn. A sender that is turned away would send without TLS instead.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+struct Turns {
+    /// When all handshakes before have had theirs, at the granted rate.
+    done: Time,
 }
 
 /// What takes one handshake.
 pub struct Handshake {
     acceptor: TlsAcceptor,
+    /// Until it is its turn.
+    turn: Duration,
     time: Duration,
 }
 
@@ -77,8 +82,7 @@ impl ServerTls {
     pub fn new(identity: Identity) -> Result<ServerTls, IdentityError> {
         let settings = TlsSettings::default();
         let shown = RwLock::new((Arc::new(config(identity, &settings)?), settings));
-        let begun = Mutex::new(Begun { left: settings.handshakes_per_second, at: Time::default() });
-        Ok(ServerTls(Arc::new(Shared { shown, begun })))
+        Ok(ServerTls(Arc::new(Shared { shown, turns: Mutex::default() })))
     }
 
     /// Shows `identity` from the next handshake on; on an error everything stays as it was.
@@ -88,12 +92,12 @@ impl ServerTls {
         Ok(())
     }
 
-    /// What takes one handshake, or `None` when [`TlsSettings::handshakes_per_second`] have begun.
+    /// What takes one handshake when its turn has come, or `None` when too many wait for theirs.
     pub fn handshake(&self, now: Time) -> Option<Handshake> {
         let (config, settings) = self.0.shown.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut begun = self.0.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let granted = begun.take(now, settings.handshakes_per_second);
-        granted.then(|| Handshake { acceptor: TlsAcceptor::from(config), time: settings.handshake_time })
+        let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turns.take(now, settings.handshakes_per_second)?;
+        Some(Handshake { acceptor: TlsAcceptor::from(config), turn, time: settings.handshake_time })
     }
 }
 
@@ -103,6 +107,9 @@ impl Handshake {
         self,
         stream: S,
     ) -> io::Result<(TlsStream<S>, TlsFacts)> {
+        if !self.turn.is_zero() {
+            sleep(self.turn).await;
+        }
         let done = timeout(self.time, self.acceptor.accept(stream)).await;
         let stream =
             done.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
@@ -117,16 +124,18 @@ impl fmt::Debug for Handshake {
     }
 }
 
-impl Begun {
-    fn take(&mut self, now: Time, per_second: u32) -> bool {
-        let refilled = now.since(self.at).as_millis() * u128::from(per_second) / 1_000;
-        if refilled > 0 {
-            self.left = u32::try_from(u128::from(self.left) + refilled).unwrap_or(u32::MAX).min(per_second);
-            self.at = now;
+impl Turns {
+    /// How long the next handshake waits: a second's worth may begin at once, the rest at that rate, in their order.
+    /// `None` if it were longer than [`TURN_MAX`].
+    fn take(&mut self, now: Time, per_second: u32) -> Option<Duration> {
+        let each = Duration::from_secs(1) / per_second.max(1);
+        let done = self.done.max(now) + each;
+        let turn = done.since(now).saturating_sub(Duration::from_secs(1));
+        if turn > TURN_MAX {
+            return None;
         }
-        let granted = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        granted
+        self.done = done;
+        Some(turn)
     }
 }
 
@@ -242,12 +251,16 @@ mod tests {
     }
 
     #[test]
-    fn handshakes_are_granted_by_the_second() {
+    fn handshakes_wait_for_their_turn() {
         let at = |millis| Time::from_start(Duration::from_millis(millis));
-        let mut begun = Begun { left: 50, at: at(0) };
-        assert_eq!((0..200).filter(|_| begun.take(at(0), 50)).count(), 50);
-        assert!(begun.take(at(20), 50));
-        assert!(!begun.take(at(20), 50));
-        assert_eq!((0..200).filter(|_| begun.take(at(60_000), 50)).count(), 50);
+        let mut turns = Turns::default();
+        let mut take = |millis| turns.take(at(millis), 50);
+        assert!((0..50).all(|_| take(1_000) == Some(Duration::ZERO)));
+        assert_eq!(take(1_000), Some(Duration::from_millis(20)));
+        assert_eq!(take(1_000), Some(Duration::from_millis(40)));
+        assert_eq!(take(1_040), Some(Duration::from_millis(20)));
+        let waiting = (0..2_000).map_while(|_| take(1_040)).count();
+        assert_eq!(waiting, 500 - 1, "ten seconds' worth");
+        assert_eq!(take(60_000), Some(Duration::ZERO));
     }
 }

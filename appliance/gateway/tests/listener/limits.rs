@@ -3,10 +3,10 @@
 use crate::world::{World, field};
 
 #[tokio::test]
-async fn one_address_has_twenty_places() {
+async fn one_address_has_fifty_places() {
     let world = World::new();
     let mut clients = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..50 {
         clients.push(world.connect().greeted().await);
     }
     let mut refused = world.connect();

@@ -71,9 +71,9 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 10_000,
-            connections_per_address: 20,
-            connections_per_network: 100,
-            new_per_minute: 60,
+            connections_per_address: 50,
+            connections_per_network: 250,
+            new_per_minute: 600,
             known_networks: Vec::new(),
             reserved_percent: 10,
             buffer_memory: None,

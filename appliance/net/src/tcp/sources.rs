@@ -137,9 +137,18 @@ mod tests {
         Sources::new(Random::new([0; 32]).key())
     }
 
+    fn few() -> Limits {
+        Limits {
+            connections_per_address: 20,
+            connections_per_network: 100,
+            new_per_minute: 60,
+            ..Limits::default()
+        }
+    }
+
     #[test]
     fn each_limit_at_and_above_it() {
-        let (now, limits) = (Instant::from_secs(1_000), Limits::default());
+        let (now, limits) = (Instant::from_secs(1_000), few());
         let mut sources = sources();
         let source = |n: u8| IpAddr::from([198, 51, 100, n]);
         assert!((0..20).all(|_| sources.admit(now, source(1), 0, &limits).is_ok()));
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn sixty_a_minute_slides() {
-        let (start, limits) = (Instant::from_secs(1_000), Limits::default());
+        let (start, limits) = (Instant::from_secs(1_000), few());
         let mut sources = sources();
         let source = IpAddr::from([198, 51, 100, 1]);
         let mut admit = |seconds: u64| {
