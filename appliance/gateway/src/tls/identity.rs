@@ -12,8 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::
 use serde::{Deserialize, Serialize};
 use store::Timestamp;
 
-/// Days that a certificate of our own is good for: browsers and checkers refuse more than 398.
-const DAYS_VALID: i64 = 397;
+/// Days that a certificate of our own is good for: checkers frown at more than 366.
+const DAYS_VALID: i64 = 365;
 /// A certificate of our own is made anew when it has less than this left.
 const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 /// RFC 5280 §4.1.2.2 allows 20 octets.
