@@ -13,12 +13,13 @@ pub const ALARMS_MAX: usize = 200;
 pub struct Alarms(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Alarms {
-    /// Raises the alarm about `cause`, or gives it a new text.
-    pub fn raise(&self, cause: &str, text: &str) {
+    /// Raises the alarm about `cause`, or gives it a new text; whether there was none about it.
+    pub fn raise(&self, cause: &str, text: &str) -> bool {
         let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if alarms.len() < ALARMS_MAX || alarms.contains_key(cause) {
-            alarms.insert(cause.to_owned(), text.to_owned());
+        if alarms.len() >= ALARMS_MAX && !alarms.contains_key(cause) {
+            return false;
         }
+        alarms.insert(cause.to_owned(), text.to_owned()).is_none()
     }
 
     /// The cause is gone; false if there was no such alarm.
@@ -40,8 +41,8 @@ mod tests {
     #[test]
     fn an_alarm_is_shown_once_until_it_is_over() {
         let alarms = Alarms::default();
-        alarms.raise("b", "first");
-        alarms.raise("b", "second");
+        assert!(alarms.raise("b", "first"));
+        assert!(!alarms.raise("b", "second"));
         alarms.raise("a", "other");
         assert_eq!(alarms.lines(), ["a: other", "b: second"]);
         assert!(alarms.clear("b") && !alarms.clear("b"));
@@ -51,8 +52,10 @@ mod tests {
     #[test]
     fn there_are_not_too_many() {
         let alarms = Alarms::default();
-        (0..ALARMS_MAX + 10).for_each(|n| alarms.raise(&format!("{n:04}"), ""));
-        alarms.raise("0000", "known");
+        for n in 0..ALARMS_MAX + 10 {
+            alarms.raise(&format!("{n:04}"), "");
+        }
+        assert!(!alarms.raise("0000", "known") && !alarms.raise("one more", ""));
         assert_eq!(alarms.lines().len(), ALARMS_MAX);
         assert!(alarms.lines().contains(&"0000: known".to_owned()));
     }

@@ -19,7 +19,7 @@ use super::{
     connection::{CONNECT, Connection, OpenFault, Protected, Protection},
     fate::{self, Conclusion, Fate, Terms},
     holds::Cause,
-    notice, queue,
+    ipv6, notice, queue,
     shared::Shared,
     throttling,
     ways::Place,
@@ -286,6 +286,9 @@ impl<'a> Attempt<'a> {
             let outcome = connection.deliver(self.transaction(&batch), body).await;
             let now = self.shared.appliance.clock.now();
             let fates = fate::read(&outcome, &host, now);
+            if connection.hop().address.is_ipv6() && fates.iter().any(|fate| fate.meaning.is_none()) {
+                ipv6::taken(self.shared, self.destination);
+            }
             let progress = fates.iter().any(|fate| fate.meaning != Some(Meaning::TooManyRecipients));
             for (index, fate) in batch.into_iter().zip(fates) {
                 match fate.meaning {
@@ -295,6 +298,9 @@ impl<'a> Attempt<'a> {
                         self.fates.insert(index, fate);
                     }
                     _ if fate.elsewhere || fate.meaning == Some(Meaning::NotByIpv6) => {
+                        if fate.meaning == Some(Meaning::NotByIpv6) && self.place.is_ours() {
+                            ipv6::refused(self.shared, self.destination, &fate.reply.text);
+                        }
                         elsewhere.push(index);
                         self.last = Some(fate);
                     }

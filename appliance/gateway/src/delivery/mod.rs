@@ -12,6 +12,7 @@ mod connect;
 mod connection;
 mod fate;
 mod holds;
+mod ipv6;
 mod notice;
 mod pace;
 mod probe;

@@ -248,6 +248,36 @@ async fn a_fault_of_the_configuration_holds_everything_until_it_is_mended() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_coming_by_ipv6_goes_by_ipv4_and_is_said() {
+    let six =
+        "[[domain]]\nname = \"six.example\"\nrealm = \"r\"\nroute = [\"[2001:db8::1]\", \"[10.0.0.2]\"]";
+    let mut bench = bench(six);
+    let refuses = "550 5.7.25 Message must contain a valid PTR record";
+    let by_ipv6 = bench.hop("[2001:db8::1]:25", Script::default().on("RCPT", Does::Say(refuses)));
+    let by_ipv4 = bench.hop("10.0.0.2:25", Script::default());
+    let both = ["10.0.0.10", "2001:db8::10"].map(|address| address.parse().unwrap());
+    bench.begin();
+    bench.delivery.as_ref().unwrap().set_addresses(both.into());
+    bench.enqueue("a@sender.example", &["b@six.example"], None).await;
+    bench.until_empty().await;
+    assert_eq!((by_ipv6.connections(), by_ipv4.mail().len()), (1, 1));
+    let alarms = bench.appliance.alarms.lines();
+    assert_eq!(alarms.len(), 1);
+    assert!(
+        alarms[0].starts_with("IPv6 towards six.example: ") && alarms[0].contains("a valid PTR record"),
+        "{alarms:?}"
+    );
+    by_ipv6.change(Script::default());
+    // Not on the connection by IPv4 that is still open.
+    bench.delivery.take().unwrap().stop(LATE).await;
+    bench.begin();
+    bench.delivery.as_ref().unwrap().set_addresses(both.into());
+    bench.enqueue("a@sender.example", &["b@six.example"], None).await;
+    bench.until_empty().await;
+    assert_eq!((by_ipv6.mail().len(), bench.appliance.alarms.lines().len()), (1, 0));
+}
+
+#[tokio::test]
 async fn what_was_held_is_held_still_after_a_restart() {
     let mut bench = bench("");
     let refuses =

@@ -354,7 +354,7 @@ impl Inner {
         let now = self.appliance.clock.now().unix_seconds();
         let read = status.collections.iter().map(|(_, _, at)| *at).min().flatten();
         let set = |what: Cause, text: Option<String>| match text {
-            Some(text) => self.appliance.alarms.raise(&self.cause(what), &text),
+            Some(text) => drop(self.appliance.alarms.raise(&self.cause(what), &text)),
             None => drop(self.appliance.alarms.clear(&self.cause(what))),
         };
         let fault = status.fault.as_ref();

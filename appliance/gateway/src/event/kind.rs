@@ -46,6 +46,8 @@ pub enum Kind {
     DestinationHeld,
     /// An alarm: Microsoft 365 has limited our mail for an hour, since no connector matches our address.
     DestinationLimited,
+    /// An alarm: a destination refuses what comes by IPv6.
+    Ipv6Refused,
     /// A held destination takes mail again.
     DestinationReleased,
     /// The queue, or an entry of it, cannot be read.
@@ -107,6 +109,7 @@ impl Kind {
             Kind::NoticeSent => "delivery.notice",
             Kind::DestinationHeld => "delivery.destination-held",
             Kind::DestinationLimited => "delivery.destination-limited",
+            Kind::Ipv6Refused => "delivery.ipv6-refused",
             Kind::DestinationReleased => "delivery.destination-released",
             Kind::QueueUnreadable => "delivery.queue-unreadable",
             Kind::AttemptUnrecorded => "delivery.unrecorded",

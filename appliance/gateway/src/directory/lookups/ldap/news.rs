@@ -70,7 +70,7 @@ impl Shared {
     /// Raises the alarms that hold and clears those that are over.
     pub(super) fn look(&self) {
         let set = |what: Cause, text: Option<String>| match text {
-            Some(text) => self.appliance.alarms.raise(&self.cause(what), &text),
+            Some(text) => drop(self.appliance.alarms.raise(&self.cause(what), &text)),
             None => drop(self.appliance.alarms.clear(&self.cause(what))),
         };
         set(Cause::Stale, self.silence());
