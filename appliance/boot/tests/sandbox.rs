@@ -1,7 +1,6 @@
 //! Each role's sandbox from within: what it must not do fails, what it needs works.
 //!
 //! A program of its own, without the test harness: a child is forked from a process of one thread only.
-#![allow(unsafe_code)] // System calls by number: no library offers most of what is forbidden.
 #![allow(clippy::unwrap_used)] // A panic is how a test fails.
 
 use std::fs::File;
@@ -13,6 +12,7 @@ use boot::role::Role;
 use boot::sandbox::{OnForbidden, Sandbox, Strictness};
 use sys::frames::Frames;
 use sys::process::{self, Exit};
+use sys::testing::{Call, forbidden_calls};
 
 fn main() {
     let mut failed = 0;
@@ -24,8 +24,8 @@ fn main() {
         }
     };
     for role in Role::ALL {
-        for (name, number, arguments) in forbidden() {
-            check(format!("{role}: {name} fails"), fails(role, number, arguments));
+        for call in forbidden_calls() {
+            check(format!("{role}: {} fails", call.name()), fails(role, &call));
         }
     }
     check("net: streams, memory and waiting work".into(), works(Role::Net, &[], net_life));
@@ -46,73 +46,11 @@ fn main() {
     assert_eq!(failed, 0, "{failed} failed");
 }
 
-/// A path that exists, so that only the sandbox can be the reason.
-const PATH: &std::ffi::CStr = c"/dev/null";
-
-type Call = (&'static str, i64, [usize; 5]);
-
-#[rustfmt::skip]
-fn forbidden() -> Vec<Call> {
-    let path = PATH.as_ptr() as usize;
-    let parent = std::process::id() as usize;
-    let cwd = libc::AT_FDCWD as usize;
-    vec![
-        ("open", libc::SYS_open, [path, 0, 0, 0, 0]),
-        ("openat", libc::SYS_openat, [cwd, path, 0, 0, 0]),
-        ("openat2", libc::SYS_openat2, [cwd, path, 0, 0, 0]),
-        ("creat", libc::SYS_creat, [path, 0, 0, 0, 0]),
-        ("socket AF_INET", libc::SYS_socket, [libc::AF_INET as usize, libc::SOCK_STREAM as usize, 0, 0, 0]),
-        ("socket AF_INET6", libc::SYS_socket, [libc::AF_INET6 as usize, libc::SOCK_DGRAM as usize, 0, 0, 0]),
-        ("socket AF_UNIX", libc::SYS_socket, [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0, 0, 0]),
-        ("socket AF_PACKET", libc::SYS_socket, [libc::AF_PACKET as usize, libc::SOCK_RAW as usize, 0, 0, 0]),
-        ("socketpair AF_NETLINK", libc::SYS_socketpair, [libc::AF_NETLINK as usize, 2, 0, 0, 0]),
-        ("connect", libc::SYS_connect, [0, path, 16, 0, 0]),
-        ("bind", libc::SYS_bind, [0, path, 16, 0, 0]),
-        ("listen", libc::SYS_listen, [0, 1, 0, 0, 0]),
-        ("execve", libc::SYS_execve, [path, 0, 0, 0, 0]),
-        ("execveat", libc::SYS_execveat, [cwd, path, 0, 0, 0]),
-        ("fork", libc::SYS_fork, [0; 5]),
-        ("vfork", libc::SYS_vfork, [0; 5]),
-        ("clone of a process", libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0]),
-        ("clone3", libc::SYS_clone3, [0; 5]),
-        ("ptrace", libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, parent, 0, 0, 0]),
-        ("process_vm_readv", libc::SYS_process_vm_readv, [parent, 0, 0, 0, 0]),
-        ("kill of another", libc::SYS_kill, [parent, 0, 0, 0, 0]),
-        ("tgkill of another", libc::SYS_tgkill, [parent, parent, libc::SIGTERM as usize, 0, 0]),
-        ("pidfd_open", libc::SYS_pidfd_open, [parent, 0, 0, 0, 0]),
-        ("mount", libc::SYS_mount, [path, path, path, 0, 0]),
-        ("umount2", libc::SYS_umount2, [path, 0, 0, 0, 0]),
-        ("chroot", libc::SYS_chroot, [path, 0, 0, 0, 0]),
-        ("unshare", libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0]),
-        ("setuid", libc::SYS_setuid, [0; 5]),
-        ("setresuid", libc::SYS_setresuid, [0; 5]),
-        ("capset", libc::SYS_capset, [0; 5]),
-        ("bpf", libc::SYS_bpf, [0; 5]),
-        ("io_uring_setup", libc::SYS_io_uring_setup, [1, 0, 0, 0, 0]),
-        ("perf_event_open", libc::SYS_perf_event_open, [0; 5]),
-        ("userfaultfd", libc::SYS_userfaultfd, [0; 5]),
-        ("keyctl", libc::SYS_keyctl, [0; 5]),
-        ("reboot", libc::SYS_reboot, [0; 5]),
-        ("clock_settime", libc::SYS_clock_settime, [0; 5]),
-        ("init_module", libc::SYS_init_module, [0; 5]),
-        ("mmap of executable memory", libc::SYS_mmap, [0, 4096, 7, 0x22, usize::MAX]),
-        ("mprotect to executable", libc::SYS_mprotect, [0, 4096, 5, 0, 0]),
-        ("ioctl TIOCSTI", libc::SYS_ioctl, [2, 0x5412, path, 0, 0]),
-        ("ioctl SIOCSIFFLAGS", libc::SYS_ioctl, [2, 0x8914, path, 0, 0]),
-        ("unlink", libc::SYS_unlink, [path, 0, 0, 0, 0]),
-        ("seccomp", libc::SYS_seccomp, [0; 5]),
-        ("prctl PR_SET_DUMPABLE", libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 1, 0, 0, 0]),
-    ]
-}
-
 /// The kernel ends the process, or answers an error that the list asks for.
-fn fails(role: Role, number: i64, a: [usize; 5]) -> Result<(), String> {
-    let attempt = move || {
-        // SAFETY: each call gets pointers that are null or to a text that is never written; if one succeeded, the
-        // child would end at once all the same.
-        let answer = unsafe { libc::syscall(number, a[0], a[1], a[2], a[3], a[4]) };
-        let error = io::Error::last_os_error().raw_os_error();
-        i32::from(answer != -1 || !matches!(error, Some(libc::EACCES | libc::ENOSYS)))
+fn fails(role: Role, call: &Call) -> Result<(), String> {
+    let attempt = || match call.attempt() {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::ENOSYS)) => 0,
+        _ => 1,
     };
     match inside(role, OnForbidden::Kill, &[], attempt)? {
         (Exit::Signal(libc::SIGSYS) | Exit::Code(0), _) => Ok(()),

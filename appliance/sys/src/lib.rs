@@ -20,4 +20,5 @@ pub mod signal;
 pub mod status;
 mod syscall_names;
 pub mod tap;
+pub mod testing;
 pub mod watchdog;
