@@ -36,6 +36,7 @@ pub(crate) fn start(
                     network.learn(lease);
                 }
                 FromNet::Link { up } => {
+                    status.console("link", if up { "" } else { "down: is the cable in its place?" });
                     log(&appliance, "network.link", if up { "up" } else { "down" }, None);
                 }
                 FromNet::Conflict { address, mac } => {

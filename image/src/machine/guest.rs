@@ -109,6 +109,14 @@ impl Guest {
         self.monitor.execute("system_powerdown", json!({})).map(drop)
     }
 
+    /// Pulls the network cable, or puts it back.
+    ///
+    /// # Errors
+    /// When the monitor refuses.
+    pub fn plug(&mut self, up: bool) -> Result<()> {
+        self.monitor.execute("set_link", json!({ "name": "lan", "up": up })).map(drop)
+    }
+
     /// Writes a picture of the screen, as PNG.
     ///
     /// # Errors

@@ -7,10 +7,14 @@ use qemu_tests::{DELIVERY_MAX, SMTP, Site, Start, swaks};
 
 use crate::Test;
 
+/// How long a cable may be gone or back before it is noticed: a second, and what a busy machine makes of it.
+const NOTICED_MAX: Duration = Duration::from_secs(60);
+
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("mail::arrives_at_the_next_hop", arrives_at_the_next_hop),
     ("mail::arrives_over_tls", arrives_over_tls),
     ("mail::relaying_is_refused", relaying_is_refused),
+    ("mail::goes_on_when_the_cable_is_back", goes_on_when_the_cable_is_back),
 ];
 
 fn arrives_at_the_next_hop() -> Result<(), Failed> {
@@ -61,4 +65,18 @@ fn relaying_is_refused() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("swaks ended with {:?}:\n{}", sent.status, sent.dialogue).into())
+}
+
+fn goes_on_when_the_cable_is_back() -> Result<(), Failed> {
+    let site = Site::new("mx.example.com")?;
+    let (mut guest, _) = site.boot_to_greeting(Start::Kernel, Duration::ZERO)?;
+    guest.plug(false)?;
+    guest.wait_for_serial("link: down", NOTICED_MAX)?;
+    guest.plug(true)?;
+    guest.wait_for_banner(SMTP, NOTICED_MAX)?;
+    let sent = swaks(guest.port(SMTP)?, &["--from", "bob@example.org", "--to", "alice@example.com"])?;
+    if sent.status != Some(0) {
+        return Err(format!("swaks ended with {:?}:\n{}", sent.status, sent.dialogue).into());
+    }
+    Ok(site.received(DELIVERY_MAX).map(drop).ok_or("no message at the next hop")?)
 }
