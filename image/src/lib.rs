@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod executable;
 pub mod kernel;
 pub mod machine;
+pub mod names;
 pub mod program;
 pub mod tools;
 pub mod workspace;

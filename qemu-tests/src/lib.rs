@@ -52,8 +52,18 @@ pub struct Site {
     scratch: Scratch,
     hostname: String,
     recipients: Recipients,
+    more: More,
     next_hop: Option<Exchange>,
     next_hop_address: SocketAddr,
+}
+
+/// What a site is told beyond its next hop.
+#[derive(Debug, Clone, Default)]
+pub struct More {
+    /// Lines of the network's section.
+    pub network: String,
+    /// Lines of the domain's, which may go on with further sections.
+    pub domain: String,
 }
 
 /// Ways to start a guest.
@@ -73,7 +83,15 @@ impl Site {
     /// # Errors
     /// When there is no image, or the disk cannot be written.
     pub fn new(hostname: &str) -> Result<Self> {
-        Site::with(hostname, Recipients::Everybody)
+        Site::told(hostname, More::default())
+    }
+
+    /// A new site that is told `more`.
+    ///
+    /// # Errors
+    /// As [`Site::new`].
+    pub fn told(hostname: &str, more: More) -> Result<Self> {
+        Site::with(hostname, Recipients::Everybody, more)
     }
 
     /// A new site whose next hop is its verification server and knows only these addresses.
@@ -81,10 +99,11 @@ impl Site {
     /// # Errors
     /// As [`Site::new`].
     pub fn with_verification_server(hostname: &str, known: &[&str]) -> Result<Self> {
-        Site::with(hostname, Recipients::Listed(known.iter().map(|address| (*address).to_owned()).collect()))
+        let known = known.iter().map(|address| (*address).to_owned()).collect();
+        Site::with(hostname, Recipients::Listed(known), More::default())
     }
 
-    fn with(hostname: &str, recipients: Recipients) -> Result<Self> {
+    fn with(hostname: &str, recipients: Recipients, more: More) -> Result<Self> {
         let results = results().ok_or_else(|| Error::Usage("POSTERN_IMAGE names no build".into()))?;
         let scratch = Scratch::new("site")?;
         disk::copy_grown(&results.image, &scratch.path().join(DISK), DISK_SIZE)?;
@@ -95,6 +114,7 @@ impl Site {
             scratch,
             hostname: hostname.to_owned(),
             recipients,
+            more,
             next_hop: Some(next_hop),
             next_hop_address,
         };
@@ -181,6 +201,7 @@ impl Site {
 
     fn configuration(&self) -> String {
         let (hostname, port) = (&self.hostname, self.next_hop_address.port());
+        let More { network, domain } = &self.more;
         let verification_server = match self.recipients {
             Recipients::Listed(_) => format!("verification-server = \"[{HOST_SEEN_BY_GUEST}]:{port}\"\n"),
             Recipients::Everybody | Recipients::Elsewhere(_) => String::new(),
@@ -190,13 +211,14 @@ impl Site {
              [network]\n\
              hostname = \"{hostname}\"\n\
              address = \"dhcp\"\n\
+             {network}\
              [[realm]]\n\
              name = \"example\"\n\
              [[domain]]\n\
              name = \"example.com\"\n\
              realm = \"example\"\n\
              route = [\"[{HOST_SEEN_BY_GUEST}]:{port}\"]\n\
-             {verification_server}"
+             {verification_server}{domain}"
         )
     }
 }
