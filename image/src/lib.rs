@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod machine;
 pub mod names;
 pub mod program;
+pub mod slapd;
 pub mod tools;
 pub mod workspace;
 

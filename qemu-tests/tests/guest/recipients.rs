@@ -1,11 +1,13 @@
 //! Through the image: only real recipients, as a verification server or a directory knows them.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::entra::Entra;
 use image::machine::HOST_SEEN_BY_GUEST;
+use image::slapd::{BASE, READER_PASSWORD, Slapd, entry};
+use image::workspace::Scratch;
 use libtest_mimic::Failed;
 use qemu_tests::{DELIVERY_MAX, More, SMTP, Site, Start, swaks};
 
@@ -14,6 +16,7 @@ use crate::Test;
 pub(crate) const TESTS: &[(&str, Test)] = &[
     ("recipients::are_what_the_verification_server_knows", are_what_the_verification_server_knows),
     ("recipients::are_whom_the_tenant_has", are_whom_the_tenant_has),
+    ("recipients::are_whom_the_directory_has", are_whom_the_directory_has),
 ];
 
 fn are_what_the_verification_server_knows() -> Result<(), Failed> {
@@ -49,15 +52,7 @@ fn are_whom_the_tenant_has() -> Result<(), Failed> {
     let site = Site::told("mx.example.com", More { network, domain: lookup(&entra) })?;
     let (guest, _) = site.boot_to_greeting(Start::Kernel, Duration::ZERO)?;
     let server = guest.port(SMTP)?;
-    let began = Instant::now();
-    // Until it was read, nobody is refused for good.
-    while let Err(why) = answered(server, "user1@example.com", TAKEN, "<-  250 2.1.5") {
-        answered(server, "nobody@example.com", NO_RECIPIENT, "<** 4")
-            .or_else(|_| answered(server, "nobody@example.com", NO_RECIPIENT, "<** 550 5.1.1"))?;
-        if began.elapsed() > READING_MAX {
-            return Err(why);
-        }
-    }
+    known_at_last(server, "user1@example.com")?;
     answered(server, "U1@example.com", TAKEN, "<-  250 2.1.5")?;
     answered(server, "nobody@example.com", NO_RECIPIENT, "<** 550 5.1.1")?;
     // The copy outlives the tenant's absence and a power cut.
@@ -81,6 +76,47 @@ fn lookup(entra: &Entra) -> String {
         tenant.client,
         tenant.secret.clone().unwrap_or_default()
     )
+}
+
+fn are_whom_the_directory_has() -> Result<(), Failed> {
+    let made = rcgen::generate_simple_self_signed([HOST_SEEN_BY_GUEST.to_owned()])?;
+    let folder = Scratch::new("slapd")?;
+    let ann = [("mail", "ann@example.com"), ("proxyAddresses", "smtp:ann.smith@example.com")];
+    let people = entry("Ann", "user", &ann);
+    let key = made.signing_key.serialize_pem();
+    let mut slapd = Slapd::filled(folder.path(), &made.cert.pem(), &key, &people)?;
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    slapd.start(&[], &format!("ldaps://{}:{port}/", Ipv4Addr::LOCALHOST))?;
+    let domain = format!(
+        "mapping = \"corp\"\n[[user-lookup]]\nname = \"corp\"\nrealm = \"example\"\nmethod = \"ldap\"\n\
+         preset = \"ad-email\"\nservers = [\"{HOST_SEEN_BY_GUEST}:{port}\"]\nbase = \"{BASE}\"\n\
+         bind-dn = \"cn=reader,{BASE}\"\nbind-password = \"{READER_PASSWORD}\"\n\
+         [tls]\nroots = [\"\"\"\n{}\"\"\"]\n",
+        made.cert.pem()
+    );
+    let site = Site::told("mx.example.com", More { domain, ..More::default() })?;
+    let (guest, _) = site.boot_to_greeting(Start::Kernel, Duration::ZERO)?;
+    let server = guest.port(SMTP)?;
+    known_at_last(server, "ann@example.com")?;
+    answered(server, "Ann.Smith@example.com", TAKEN, "<-  250 2.1.5")?;
+    answered(server, "nobody@example.com", NO_RECIPIENT, "<** 550 5.1.1")?;
+    slapd.kill();
+    answered(server, "ann@example.com", TAKEN, "<-  250 2.1.5")?;
+    answered(server, "another@example.com", NO_RECIPIENT, "<** 451 4.4.3")
+}
+
+/// Waits until the directory was asked; until then nobody is refused for good.
+fn known_at_last(server: SocketAddr, to: &str) -> Result<(), Failed> {
+    let began = Instant::now();
+    loop {
+        let sent = swaks(server, &["--from", "carol@example.org", "--to", to])?;
+        if sent.status == Some(TAKEN) {
+            return Ok(());
+        }
+        if !sent.dialogue.contains("<** 451 ") || began.elapsed() > READING_MAX {
+            return Err(format!("{to}: swaks ended with {:?}:\n{}", sent.status, sent.dialogue).into());
+        }
+    }
 }
 
 /// Whether RCPT for `to` is answered so.

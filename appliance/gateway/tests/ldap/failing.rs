@@ -101,7 +101,7 @@ async fn a_server_that_dies_is_waited_for_and_its_people_stay_real() {
     let directory = world::directory(&doors, &authority, "known-for = \"1 s\"\nunknown-for = \"1 s\"\n");
     assert!(matches!(look_up(&directory, "bob@example.com").await, LookupAnswer::Stream { .. }));
     assert_eq!(look_up(&directory, "nobody@example.com").await, LookupAnswer::Unknown);
-    slapd.kill();
+    slapd.server.kill();
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     // Known once: real for as long as nobody can be asked. Unknown once: nobody knows now.
     assert!(matches!(look_up(&directory, "bob@example.com").await, LookupAnswer::Stream { .. }));

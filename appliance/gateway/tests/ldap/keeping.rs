@@ -103,7 +103,7 @@ async fn a_restart_while_the_directory_is_away_loses_nobody() {
     assert_eq!(site.decide(&directory, "nobody@example.com").await, "5xx");
     directory.stop().await;
     drop(directory);
-    slapd.kill();
+    slapd.server.kill();
 
     let directory = site.start().await;
     assert_eq!(site.decide(&directory, "U41@example.com").await, "base:u41");
@@ -136,7 +136,7 @@ async fn a_directory_that_is_suddenly_empty_is_believed_only_when_confirmed() {
     let view = directory.sync_lookup(&name).await.unwrap();
     assert_eq!(view.addresses, Some(20));
     assert!(view.held.unwrap().contains("20 of 20 addresses in example.com"));
-    slapd.kill();
+    slapd.server.kill();
     assert_eq!(site.decide(&directory, "u7@example.com").await, "base:u7", "mail flows by the old copy");
     let view = directory.confirm_lookup(&name).await.unwrap();
     assert_eq!((view.addresses, view.held), (Some(0), None));
@@ -166,7 +166,7 @@ async fn a_server_that_dies_while_it_is_read_leaves_the_copy_as_it_was() {
         assert!(Instant::now() < until, "it is not read");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    slapd.kill();
+    slapd.server.kill();
     assert!(reading.await.unwrap().is_err());
     let view = directory.lookup_views().remove(0);
     assert_eq!((view.addresses, view.held), (Some(COUNT as u64), None));

@@ -70,7 +70,7 @@ async fn nobody_logs_in_while_no_server_can_be_asked() {
     let (mut slapd, doors) = served(&authority, &people());
     let directory = world::directory(&doors, &authority, "");
     assert_eq!(directory.log_in("ann", Secret::new("ann-password")).await, ok("Ann", "ann"));
-    slapd.kill();
+    slapd.server.kill();
     let answer = directory.log_in("ann", Secret::new("ann-password")).await;
     assert!(matches!(answer, LoginAnswer::Unavailable { .. }), "{answer:?}");
 }

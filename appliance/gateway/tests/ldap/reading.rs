@@ -90,7 +90,7 @@ async fn a_read_ends_with_its_server() {
     let directory = world::directory(&doors, &authority, "page-size = 10\n");
     let mut reading = directory.read_all();
     reading.next().await.unwrap();
-    slapd.kill();
+    slapd.server.kill();
     // The first page may have been the only one with more to come, or not; then a new read has to fail.
     let fault = match reading.next().await {
         Err(fault) => fault,

@@ -29,7 +29,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// A namespace and a folder, gone when dropped.
 #[derive(Debug)]
 pub(crate) struct Lab {
-    name: String,
+    pub(crate) name: String,
     pub(crate) folder: PathBuf,
 }
 

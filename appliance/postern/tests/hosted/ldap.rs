@@ -70,7 +70,7 @@ fn an_account_is_one_stream_whatever_its_addresses_are() {
     }
     let lab = Lab::new();
     let authority = Authority::new();
-    let slapd = Slapd::start(&lab, &authority.site(), &people());
+    let mut slapd = Slapd::start(&lab, &authority.site(), &people());
     // It would take everybody; the directory knows better.
     let _server = Postfix::start(
         &lab,
@@ -117,7 +117,7 @@ fn an_account_is_one_stream_whatever_its_addresses_are() {
     assert_eq!(counts["provisioning"]["domains"][0]["streams"], 3, "{counts}");
     assert_eq!(counts["provisioning"]["realms"][0]["streams"], 3, "{counts}");
 
-    drop(slapd);
+    slapd.kill();
     accepted(&lab, "ann@example.com");
     refused(&lab, "bob@example.com", "451 4.4.3");
     refused(&lab, "carl@example.com", "451 4.4.3");
@@ -125,7 +125,7 @@ fn an_account_is_one_stream_whatever_its_addresses_are() {
     assert_eq!(waiting["outcome"], "deferred", "{waiting}");
     let lookup = ask(&lab, &["lookup", "list"])["lookups"][0].clone();
     assert!(!lookup["alarms"].as_array().unwrap().is_empty(), "{lookup}");
-    let _slapd = Slapd::again(&lab);
+    slapd.restart(&lab);
     wait_for("the directory is asked again", || {
         (map(&lab, "carl@example.com")["outcome"] == "refused").then_some(())
     });
@@ -138,7 +138,7 @@ fn a_password_is_tried_at_the_directory_and_not_without_end() {
     }
     let lab = Lab::new();
     let authority = Authority::new();
-    let slapd = Slapd::start(&lab, &authority.site(), &people());
+    let mut slapd = Slapd::start(&lab, &authority.site(), &people());
     let _appliance = lab.start(&configuration(&authority));
     let from =
         |source: &str, password: &str| log_in(&lab, "ann@example.com", password, &["--source", source]);
@@ -170,7 +170,7 @@ fn a_password_is_tried_at_the_directory_and_not_without_end() {
     let locked = from("192.0.2.1", "ann-password");
     assert!((45..=60).contains(&wait(&locked)), "each wait is longer: {locked}");
 
-    drop(slapd);
+    slapd.kill();
     let away = from("198.51.100.1", "ann-password");
     assert!(away["because"].as_str().unwrap().contains("user lookup `corp`"), "{away}");
 }
