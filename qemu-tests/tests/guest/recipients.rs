@@ -89,7 +89,7 @@ fn are_whom_the_directory_has() -> Result<(), Failed> {
     slapd.start(&[], &format!("ldaps://{}:{port}/", Ipv4Addr::LOCALHOST))?;
     let domain = format!(
         "mapping = \"corp\"\n[[user-lookup]]\nname = \"corp\"\nrealm = \"example\"\nmethod = \"ldap\"\n\
-         preset = \"ad-email\"\nservers = [\"{HOST_SEEN_BY_GUEST}:{port}\"]\nbase = \"{BASE}\"\n\
+         preset = \"ad-email\"\nservers = [\"[{HOST_SEEN_BY_GUEST}]:{port}\"]\nbase = \"{BASE}\"\n\
          bind-dn = \"cn=reader,{BASE}\"\nbind-password = \"{READER_PASSWORD}\"\n\
          [tls]\nroots = [\"\"\"\n{}\"\"\"]\n",
         made.cert.pem()
