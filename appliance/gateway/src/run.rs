@@ -121,8 +121,9 @@ async fn serve(io: Io) -> Result<(), RunError> {
     let (status, mut orders) = status::start(io.status, &appliance)?;
     status.console("notice", &in_force.notice);
     status.console("host", appliance.config().network.hostname.as_str());
-    network.tell(ToNet::Configure(Box::new(configure(&appliance.config(), secret)))).await?;
+    // Before there is an address: who hears that we are ready finds us listening.
     let incoming = network.listen(SMTP_PORT, ListenLimits::default()).await?;
+    network.tell(ToNet::Configure(Box::new(configure(&appliance.config(), secret)))).await?;
     tokio::spawn(crate::tls::follow(appliance.clone(), tls.clone()));
     let addresses = notices::start(notices, &appliance, &network, &status);
     let resolver = Resolver::new(Arc::new(network.clone()), resolvers(&appliance, None));
