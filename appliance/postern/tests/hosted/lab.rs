@@ -186,8 +186,11 @@ pub(crate) fn kill_tree(pid: u32) {
     wait_for("a killed process ends", || has_ended(pid).then_some(()));
 }
 
-/// Whether nothing but an entry for its parent is left of a process.
+/// Whether nothing but an entry for its parent is left of a process. What it held is free when its last thread is gone,
+/// which may be later than its first.
 fn has_ended(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().find(|line| line.starts_with("State:")).is_none_or(|state| state.contains('Z'))
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let waits = |state: &str| state.contains('Z') && threads <= 1;
+    status.lines().find(|line| line.starts_with("State:")).is_none_or(waits)
 }

@@ -19,6 +19,7 @@ mod misbehaviour;
 mod names;
 mod next_hop;
 mod next_hops;
+mod outages;
 mod postfix;
 mod recipients;
 mod relays;
