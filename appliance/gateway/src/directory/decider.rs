@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use config_schema::{Config, LookupName, Route, StreamName};
+use config_schema::{Config, LookupName, Route, RouteTls, StreamName};
 use directory::{
     answer::LookupAnswer,
     decision::{Listing, NotOurs, Rules, Step, Verdict},
@@ -10,7 +10,10 @@ use directory::{
 };
 use smtp::address::{Address, Host};
 
-use super::{lookups::Lookups, verification::Verifier};
+use super::{
+    lookups::Lookups,
+    verification::{self, Verifier},
+};
 use crate::appliance::Appliance;
 
 /// What a decision may ask. Cheap to clone.
@@ -27,9 +30,10 @@ fn via(config: &Config, server: Route, address: &Address) -> Via {
         Host::Name(name) => config.domain(name),
         Host::Literal(_) => None,
     };
-    let tls = domain.map(|domain| domain.tls).unwrap_or_default();
-    let realm = domain.and_then(|domain| config.realm(&domain.realm)).filter(|realm| realm.client.is_some());
-    Via { server, tls, shown: realm.map(|realm| realm.name.clone()) }
+    match domain {
+        Some(domain) => verification::way(config, domain, server),
+        None => Via { server, tls: RouteTls::default(), shown: None },
+    }
 }
 
 impl Decider {

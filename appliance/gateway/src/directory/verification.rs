@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use config_schema::ProbeSender;
+use config_schema::{Config, Domain, ProbeSender, Route};
 use directory::verification::{
     Action, Alarm, Answer, Because, ConnectionId, Input, Lost, QuestionId, Remembered, Settings, Trouble,
     Verification, Via, transaction,
@@ -29,6 +29,12 @@ use crate::{
 const INBOX: usize = 4096;
 /// How long the clock is slept on when nothing is due.
 const IDLE: Duration = Duration::from_secs(3_600);
+
+/// The way to a server, protected as mail for `domain` is.
+pub(super) fn way(config: &Config, domain: &Domain, server: Route) -> Via {
+    let realm = config.realm(&domain.realm).filter(|realm| realm.client.is_some());
+    Via { server, tls: domain.tls, shown: realm.map(|realm| realm.name.clone()) }
+}
 
 /// Asks verification servers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -268,7 +274,7 @@ impl Task {
         let Some(domain) = config.domain(name) else {
             return Err(Lost::Unreachable(format!("{name} is no domain of ours any more").into()));
         };
-        if domain.tls != self.server.tls {
+        if way(&config, domain, self.server.server.clone()) != self.server {
             // Others who share the connection count on it as it was.
             return Err(Lost::Unreachable("the configuration has changed meanwhile".into()));
         }
